@@ -1,0 +1,2 @@
+//! The `tapping` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Everything that touches file descriptors, clocks, threads and files.
+#![deny(missing_docs)]

@@ -1,0 +1,12 @@
+//! A sans-IO TCP/IP stack.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod packet;
+pub mod time;
+pub mod wire;

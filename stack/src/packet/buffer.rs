@@ -1,0 +1,240 @@
+//! The buffer of a packet.
+//!
+//! ```text
+//!  0         mac_header  network_header  transport_header                      storage end
+//!  | headroom | ethernet   | ip            | udp, tcp, icmp   | payload | tailroom |
+//!             ^ head (moves right as layers are pulled)                 ^ tail
+//! ```
+//! Invariant: `head <= tail <= storage.len()`, and every layer offset is at most `tail`.
+
+use alloc::vec::Vec;
+
+use super::meta::Metadata;
+
+/// Room left in front of a received frame or a new packet: enough for Ethernet, two tags, an
+/// outer IPv4 + UDP + VXLAN header and some to spare.
+pub const HEADROOM: usize = 128;
+
+/// One packet. See the [module](super) for how it is used.
+#[derive(Debug, Default)]
+pub struct Packet {
+    storage: Vec<u8>,
+    head: usize,
+    tail: usize,
+    mac: u32,
+    network: u32,
+    transport: u32,
+    /// What travels with the bytes.
+    pub meta: Metadata,
+}
+
+impl Packet {
+    /// An empty packet over `storage`, whose whole length is used, leaving `headroom` bytes free
+    /// in front. A `headroom` beyond the storage leaves no room behind it.
+    pub fn over(storage: Vec<u8>, headroom: usize) -> Self {
+        let head = headroom.min(storage.len());
+        let at = head as u32;
+        Packet {
+            storage,
+            head,
+            tail: head,
+            mac: at,
+            network: at,
+            transport: at,
+            meta: Metadata::default(),
+        }
+    }
+
+    /// An empty packet with [`HEADROOM`] in front and `capacity` bytes behind.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Packet::over(alloc::vec![0; HEADROOM + capacity], HEADROOM)
+    }
+
+    /// A packet holding a copy of `bytes`, with [`HEADROOM`] in front.
+    pub fn from_slice(bytes: &[u8]) -> Self {
+        let mut packet = Packet::with_capacity(bytes.len());
+        packet.put_slice(bytes);
+        packet
+    }
+
+    /// A duplicate with its own storage, metadata and layer offsets included.
+    pub fn duplicate(&self) -> Self {
+        Packet { storage: self.storage.clone(), meta: self.meta, ..*self }
+    }
+
+    /// Gives the storage back, for reuse.
+    pub fn into_storage(self) -> Vec<u8> {
+        self.storage
+    }
+
+    /// Bytes of storage behind this packet, whatever its length (Linux `skb->truesize`).
+    pub fn true_size(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// The current bytes, from the head to the tail.
+    pub fn bytes(&self) -> &[u8] {
+        &self.storage[self.head..self.tail]
+    }
+
+    /// The current bytes, mutable.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.head..self.tail]
+    }
+
+    /// How many bytes [`bytes`](Self::bytes) has.
+    pub fn len(&self) -> usize {
+        self.tail - self.head
+    }
+
+    /// Whether no byte is left.
+    pub fn is_empty(&self) -> bool {
+        self.head == self.tail
+    }
+
+    /// Free bytes in front.
+    pub fn headroom(&self) -> usize {
+        self.head
+    }
+
+    /// Free bytes behind.
+    pub fn tailroom(&self) -> usize {
+        self.storage.len() - self.tail
+    }
+
+    /// Prepends `n` bytes and returns them; what they hold is whatever was there. Without the
+    /// headroom for it the storage is replaced by a larger one, once.
+    pub fn push(&mut self, n: usize) -> &mut [u8] {
+        if n > self.head {
+            self.grow_head(n);
+        }
+        self.head -= n;
+        &mut self.storage[self.head..self.head + n]
+    }
+
+    /// Removes up to `n` bytes from the front; they stay in the headroom, where the layer offsets
+    /// can still see them.
+    pub fn pull(&mut self, n: usize) {
+        self.head = (self.head + n).min(self.tail);
+    }
+
+    /// Appends `n` bytes, zeroed, and returns them; grows the storage when there is no room.
+    pub fn put(&mut self, n: usize) -> &mut [u8] {
+        let start = self.tail;
+        self.reserve_tail(n);
+        self.tail += n;
+        let new = &mut self.storage[start..start + n];
+        new.fill(0);
+        new
+    }
+
+    /// Appends a copy of `bytes`.
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        let start = self.tail;
+        self.reserve_tail(bytes.len());
+        self.tail += bytes.len();
+        self.storage[start..self.tail].copy_from_slice(bytes);
+    }
+
+    /// The free bytes behind the tail, for a device to read into; [`commit`](Self::commit) then
+    /// makes them part of the packet.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.tail..]
+    }
+
+    /// Makes the first `n` bytes of [`spare_mut`](Self::spare_mut) part of the packet, at most as
+    /// many as there are.
+    pub fn commit(&mut self, n: usize) {
+        self.tail = (self.tail + n).min(self.storage.len());
+    }
+
+    /// Shortens to `len` bytes; does nothing when it is not longer.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            self.tail = self.head + len;
+            let tail = self.tail as u32;
+            self.network = self.network.min(tail);
+            self.transport = self.transport.min(tail);
+        }
+    }
+
+    /// Empties the packet and clears its metadata, leaving [`HEADROOM`] in front.
+    pub fn reset(&mut self) {
+        let storage = core::mem::take(&mut self.storage);
+        *self = Packet::over(storage, HEADROOM);
+    }
+
+    /// Marks the head as where the link-layer header starts.
+    pub fn mark_mac(&mut self) {
+        self.mac = self.head as u32;
+    }
+
+    /// Marks the head as where the network header starts.
+    pub fn mark_network(&mut self) {
+        self.network = self.head as u32;
+    }
+
+    /// Marks the byte `offset` after the head as where the transport header starts.
+    pub fn mark_transport(&mut self, offset: usize) {
+        self.transport = (self.head + offset).min(self.tail) as u32;
+    }
+
+    /// From the link-layer header to the tail.
+    pub fn mac(&self) -> &[u8] {
+        &self.storage[self.mac as usize..self.tail]
+    }
+
+    /// From the network header to the tail.
+    pub fn network(&self) -> &[u8] {
+        &self.storage[self.network as usize..self.tail]
+    }
+
+    /// From the network header to the tail, mutable.
+    pub fn network_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.network as usize..self.tail]
+    }
+
+    /// From the transport header to the tail.
+    pub fn transport(&self) -> &[u8] {
+        &self.storage[self.transport as usize..self.tail]
+    }
+
+    /// From the transport header to the tail, mutable.
+    pub fn transport_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.transport as usize..self.tail]
+    }
+
+    /// Moves the head to the network header, back or forth.
+    pub fn rewind_to_network(&mut self) {
+        self.head = self.network as usize;
+    }
+
+    /// Moves the head to the transport header, back or forth.
+    pub fn seek_to_transport(&mut self) {
+        self.head = self.transport as usize;
+    }
+
+    /// Bytes between the network and the transport header.
+    pub fn network_header_len(&self) -> usize {
+        self.transport.saturating_sub(self.network) as usize
+    }
+
+    fn reserve_tail(&mut self, n: usize) {
+        let needed = self.tail + n;
+        if needed > self.storage.len() {
+            self.storage.resize(needed, 0);
+        }
+    }
+
+    fn grow_head(&mut self, n: usize) {
+        let shift = n - self.head + HEADROOM;
+        let mut storage = alloc::vec![0; self.storage.len() + shift];
+        storage[shift..].copy_from_slice(&self.storage);
+        self.storage = storage;
+        self.head += shift;
+        self.tail += shift;
+        self.mac += shift as u32;
+        self.network += shift as u32;
+        self.transport += shift as u32;
+    }
+}

@@ -1,0 +1,58 @@
+//! Buffers kept for reuse, so that the steady state allocates nothing.
+
+use alloc::vec::Vec;
+
+use super::{HEADROOM, Packet};
+
+/// Data bytes in a small buffer: a full Ethernet frame at MTU 1500 with tags.
+const SMALL: usize = 2048 - HEADROOM;
+/// Data bytes in a large buffer: the largest IPv4 packet with its link-layer header.
+const LARGE: usize = 65536 + 64;
+
+/// Free buffers in two sizes, each list bounded.
+#[derive(Debug)]
+pub struct PacketPool {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    small_limit: usize,
+    large_limit: usize,
+}
+
+impl PacketPool {
+    /// A pool that keeps at most so many free buffers of each size (2 KiB and 64 KiB).
+    pub fn new(small_limit: usize, large_limit: usize) -> Self {
+        PacketPool { small: Vec::new(), large: Vec::new(), small_limit, large_limit }
+    }
+
+    /// An empty packet with room for `capacity` bytes behind [`HEADROOM`], from the free list when
+    /// it has one.
+    pub fn take(&mut self, capacity: usize) -> Packet {
+        let (list, size) = match capacity {
+            ..=SMALL => (&mut self.small, SMALL),
+            ..=LARGE => (&mut self.large, LARGE),
+            _ => return Packet::with_capacity(capacity),
+        };
+        match list.pop() {
+            Some(storage) => Packet::over(storage, HEADROOM),
+            None => Packet::with_capacity(size),
+        }
+    }
+
+    /// Takes a packet that is done with; keeps its storage if there is room for it.
+    pub fn put(&mut self, packet: Packet) {
+        let storage = packet.into_storage();
+        let (list, limit) = match storage.len().checked_sub(HEADROOM) {
+            Some(SMALL) => (&mut self.small, self.small_limit),
+            Some(LARGE) => (&mut self.large, self.large_limit),
+            _ => return,
+        };
+        if list.len() < limit {
+            list.push(storage);
+        }
+    }
+
+    /// How many free buffers are kept, small and large.
+    pub fn free(&self) -> (usize, usize) {
+        (self.small.len(), self.large.len())
+    }
+}
