@@ -8,5 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod packet;
+pub mod rng;
 pub mod time;
+pub mod timer;
 pub mod wire;
