@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod packet;
 pub mod rng;
+pub mod route;
 pub mod time;
 pub mod timer;
 pub mod wire;
