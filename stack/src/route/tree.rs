@@ -117,6 +117,12 @@ impl Tree {
         self.root.remove(key, 0, prefix_len)
     }
 
+    /// Whether nothing is left, not even an empty node below the root.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.root.is_empty()
+    }
+
     /// Calls `visit` with every value, in no useful order.
     pub(super) fn for_each(&self, visit: &mut impl FnMut(u32)) {
         self.root.for_each(visit);
