@@ -7,6 +7,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod icmp;
+pub mod ipv4;
 pub mod packet;
 pub mod rng;
 pub mod route;

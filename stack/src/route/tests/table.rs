@@ -359,7 +359,10 @@ proptest! {
                     let expected = match model.same(&route) {
                         Some(_) => Err(RouteError::Exists),
                         None if model.routes.len() == 40 => Err(RouteError::Full),
-                        None => Ok(model.routes.push(route.clone())),
+                        None => {
+                            model.routes.push(route.clone());
+                            Ok(())
+                        }
                     };
                     prop_assert_eq!(table.add(route), expected);
                 }
@@ -369,7 +372,8 @@ proptest! {
                     } else if model.routes.len() == 40 {
                         Err(RouteError::Full)
                     } else {
-                        Ok(model.routes.push(route.clone()))
+                        model.routes.push(route.clone());
+                        Ok(())
                     };
                     prop_assert_eq!(table.append(route), expected);
                 }
