@@ -478,7 +478,7 @@ enum Expected {
 
 impl Model {
     fn insert(&mut self, new: Frag) -> Expected {
-        if new.more && new.len % 8 != 0 {
+        if new.more && !new.len.is_multiple_of(8) {
             return Expected::Dropped;
         }
         let parts = self.datagrams.entry(new.id).or_default();
