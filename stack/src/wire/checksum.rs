@@ -130,3 +130,6 @@ fn sum_tail(bytes: &[u8]) -> u64 {
     };
     u64::from(word) + u64::from(tail)
 }
+
+#[cfg(test)]
+mod tests;
