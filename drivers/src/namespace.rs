@@ -63,7 +63,8 @@ pub(crate) fn enter(maps: &IdMaps) -> io::Result<()> {
 /// Whether the error is one that a system gives which allows no namespaces (to this user, or no
 /// more of them), as unshare(2) and user_namespaces(7) have it.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
-    let refusals = [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::INVAL, Errno::NOSYS, Errno::USERS];
+    let refusals =
+        [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::INVAL, Errno::NOSYS, Errno::USERS];
     refusals.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
@@ -97,8 +98,7 @@ pub(crate) fn thread_count() -> io::Result<usize> {
 }
 
 fn write_proc(path: &std::ffi::CStr, content: &[u8]) -> io::Result<()> {
-    let file: OwnedFd =
-        rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file: OwnedFd = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::io::write(&file, content)?;
     Ok(())
 }

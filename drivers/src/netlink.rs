@@ -230,8 +230,7 @@ impl Netlink {
         request.address_header(cidr, index);
         request.attribute_ip(libc::IFA_LOCAL, cidr.addr());
         request.attribute_ip(libc::IFA_ADDRESS, cidr.addr());
-        if let (IpAddr::V4(addr), len @ 1..=30) = (cidr.addr(), cidr.prefix_len()) {
-            let broadcast = Ipv4Addr::from_bits(addr.to_bits() | (u32::MAX >> len));
+        if let Some(broadcast) = cidr.as_v4().and_then(|cidr| cidr.broadcast()) {
             request.attribute(libc::IFA_BROADCAST, &broadcast.octets());
         }
         self.acknowledged(request, || format!("add {cidr} to interface {index}"))
@@ -271,11 +270,9 @@ impl Netlink {
             request.link_header(0, 0, 0);
             request
         };
-        self.dump(request, "list interfaces", libc::RTM_NEWLINK, |body| {
-            match body {
-                None => links.clear(),
-                Some(body) => links.extend(parse_link(body)),
-            }
+        self.dump(request, "list interfaces", libc::RTM_NEWLINK, |body| match body {
+            None => links.clear(),
+            Some(body) => links.extend(parse_link(body)),
         })?;
         Ok(links)
     }
@@ -293,11 +290,9 @@ impl Netlink {
             request.body(&[0; 8]);
             request
         };
-        self.dump(request, "list addresses", libc::RTM_NEWADDR, |body| {
-            match body {
-                None => addresses.clear(),
-                Some(body) => addresses.extend(parse_address(body)),
-            }
+        self.dump(request, "list addresses", libc::RTM_NEWADDR, |body| match body {
+            None => addresses.clear(),
+            Some(body) => addresses.extend(parse_address(body)),
         })?;
         Ok(addresses)
     }
@@ -310,11 +305,9 @@ impl Netlink {
             request.body(&[0; 12]);
             request
         };
-        self.dump(request, "list neighbours", libc::RTM_NEWNEIGH, |body| {
-            match body {
-                None => neighbours.clear(),
-                Some(body) => neighbours.extend(parse_neighbour(body)),
-            }
+        self.dump(request, "list neighbours", libc::RTM_NEWNEIGH, |body| match body {
+            None => neighbours.clear(),
+            Some(body) => neighbours.extend(parse_neighbour(body)),
         })?;
         Ok(neighbours)
     }
@@ -409,11 +402,7 @@ fn answer(body: &[u8], flags: u16, what: &dyn Fn() -> String) -> Result<(), Netl
         .then(|| find(body.get(4 + message::HEADER_LEN..)?, NLMSGERR_ATTR_MSG))
         .flatten()
         .map(message::string);
-    Err(NetlinkError {
-        request: what(),
-        error: io::Error::from_raw_os_error(-number),
-        explanation,
-    })
+    Err(NetlinkError { request: what(), error: io::Error::from_raw_os_error(-number), explanation })
 }
 
 /// `struct ifinfomsg`: family, type, index, flags, change.
@@ -448,7 +437,8 @@ fn parse_link(body: &[u8]) -> Option<LinkInfo> {
 fn parse_address(body: &[u8]) -> Option<(u32, IpCidr)> {
     let (header, attributes) = body.split_at_checked(8)?;
     let index = u32::from_ne_bytes(*header[4..].first_chunk()?);
-    let value = find(attributes, libc::IFA_LOCAL).or_else(|| find(attributes, libc::IFA_ADDRESS))?;
+    let value =
+        find(attributes, libc::IFA_LOCAL).or_else(|| find(attributes, libc::IFA_ADDRESS))?;
     Some((index, IpCidr::new(ip(value)?, header[1])?))
 }
 

@@ -177,9 +177,7 @@ pub fn disable_offloads(name: &str) -> io::Result<()> {
     )?;
     for command in OFFLOAD_COMMANDS {
         match sys::ethtool_set(socket.as_fd(), name, command, 0) {
-            Err(error)
-                if error.raw_os_error() != Some(Errno::OPNOTSUPP.raw_os_error()) =>
-            {
+            Err(error) if error.raw_os_error() != Some(Errno::OPNOTSUPP.raw_os_error()) => {
                 return Err(error);
             }
             _ => {}

@@ -115,8 +115,8 @@ impl Sandbox {
     /// [`SandboxError::Refused`] where the namespace gives no rights, as AppArmor can have it.
     pub fn set_up(config: &SandboxConfig) -> Result<Self, SandboxError> {
         check_interface_name(&config.name)?;
-        let mut netlink = Netlink::open()
-            .map_err(|error| DeviceError::system("open a routing socket", error))?;
+        let mut netlink =
+            Netlink::open().map_err(|error| DeviceError::system("open a routing socket", error))?;
         if let Some(lo) = netlink.link("lo")? {
             netlink.set_up(lo.index, true).map_err(|failure| {
                 if failure.error.raw_os_error() == Some(Errno::PERM.raw_os_error()) {

@@ -170,11 +170,7 @@ pub(crate) fn recv_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<R
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok(Received {
-        len: result as usize,
-        truncated: message.msg_flags & libc::MSG_TRUNC != 0,
-        aux,
-    })
+    Ok(Received { len: result as usize, truncated: message.msg_flags & libc::MSG_TRUNC != 0, aux })
 }
 
 /// One `ETHTOOL_S*` command with a value, on the interface called `name` (netdevice(7),
@@ -226,7 +222,6 @@ pub(crate) fn start_in_namespaces(command: &mut Command, maps: IdMaps) {
         command.pre_exec(enter);
     }
 }
-
 
 /// Asks the kernel for extended acknowledgements, without echoing the request (netlink(7)).
 pub(crate) fn netlink_extended_errors(fd: &impl AsFd) -> io::Result<()> {

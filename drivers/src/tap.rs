@@ -36,8 +36,8 @@ impl Tap {
     /// process attached, or a name that another kind of interface has.
     pub fn open(name: &str, mac: MacAddr) -> Result<Self, DeviceError> {
         check_interface_name(name)?;
-        let iface = Iface::without_packet_info(name, Mode::Tap)
-            .map_err(|error| open_error(name, error))?;
+        let iface =
+            Iface::without_packet_info(name, Mode::Tap).map_err(|error| open_error(name, error))?;
         rustix::io::ioctl_fionbio(sys::tap_fd(&iface), true)
             .map_err(|errno| DeviceError::system(format!("make {name} non-blocking"), errno))?;
         let link = Netlink::open()
@@ -57,8 +57,8 @@ impl Tap {
     /// # Errors
     /// The kernel's; it allows 68 to 65521 bytes.
     pub fn set_mtu(&mut self, mtu: u32) -> Result<(), DeviceError> {
-        let mut netlink = Netlink::open()
-            .map_err(|error| DeviceError::system("open a routing socket", error))?;
+        let mut netlink =
+            Netlink::open().map_err(|error| DeviceError::system("open a routing socket", error))?;
         netlink.set_mtu(self.link.index, mtu)?;
         self.link.mtu = mtu;
         Ok(())
@@ -126,9 +126,7 @@ fn open_error(name: &str, error: io::Error) -> DeviceError {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => DeviceError::NoTun(error),
         Some(Errno::ACCESS) => DeviceError::TunAccess(error),
-        Some(Errno::PERM) => {
-            DeviceError::Permission { name, capability: "CAP_NET_ADMIN", error }
-        }
+        Some(Errno::PERM) => DeviceError::Permission { name, capability: "CAP_NET_ADMIN", error },
         Some(Errno::BUSY) => DeviceError::InUse { name },
         Some(Errno::INVAL) => DeviceError::NotTap { name },
         _ => DeviceError::system(format!("attach to the TAP {name}"), error),

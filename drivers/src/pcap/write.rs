@@ -298,8 +298,7 @@ fn finish_checksum(frame: &mut [u8], state: ChecksumState) {
     let ChecksumState::Partial { start, offset } = state else { return };
     let network = network_offset(frame);
     let Some(transport) = frame.get_mut(network + usize::from(start)..) else { return };
-    let mut sum = Checksum::ZERO;
-    sum.add(transport);
+    let sum = Checksum::ZERO.add(transport);
     let field = usize::from(offset);
     if let Some(field) = transport.get_mut(field..field + 2) {
         // RFC 768: a UDP checksum of zero means none. TCP's own may be all ones just as well.
