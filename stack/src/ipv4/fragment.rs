@@ -4,8 +4,7 @@
 //! the header with its own length, offset, MF flag and checksum. In all but the first, options
 //! without the copied flag become NOPs, so that the headers stay equally long.
 
-use crate::packet::{ChecksumState, Packet, PacketPool};
-use crate::wire::checksum::checksum;
+use crate::packet::{Packet, PacketPool};
 use crate::wire::error::WireError;
 use crate::wire::ipv4::{Ipv4, Ipv4Repr, MAX_HEADER_LEN, MAX_LEN};
 use crate::wire::ipv4_options::{Ipv4Options, NOP};
@@ -56,7 +55,8 @@ pub fn fragment(
     }
     packet.truncate(repr.total_len.into());
     packet.mark_network();
-    finish_checksum(&mut packet);
+    // No device could finish it on a fragment.
+    packet.finish_checksum();
 
     let header_len = repr.header_len();
     let payload_len = packet.len() - header_len;
@@ -131,17 +131,4 @@ fn blank_uncopied_options(header: &mut [u8]) {
             Err(error) => options[error.offset..].fill(NOP),
         }
     }
-}
-
-/// Finishes a transport checksum that was left to the device: none could do it on a fragment.
-fn finish_checksum(packet: &mut Packet) {
-    let ChecksumState::Partial { start, offset } = packet.meta.checksum else { return };
-    let covered = packet.network_mut().get_mut(usize::from(start)..).unwrap_or_default();
-    let sum = checksum(covered);
-    if let Some(field) = covered.get_mut(usize::from(offset)..usize::from(offset) + 2) {
-        // Zero would mean no checksum to UDP (RFC 768); both are zero in ones' complement.
-        let sum = if sum == 0 { 0xffff } else { sum };
-        field.copy_from_slice(&sum.to_be_bytes());
-    }
-    packet.meta.checksum = ChecksumState::None;
 }
