@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ipv4::reassembly::{Outcome, Reassembler, ReassemblyConfig};
+use crate::packet::ChecksumState;
 use crate::packet::LinkId;
 use crate::rng::KeyedHash;
 use crate::time::Instant;
