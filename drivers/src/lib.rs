@@ -2,7 +2,7 @@
 //!
 //! A [`device::Device`] carries Ethernet frames: a [TAP interface](tap), a
 //! [packet socket](packet_socket), one end of a [virtual pair](veth), a [capture](pcap) being
-//! replayed, and any of them while being captured. The [sandbox] makes a private network with the
+//! replayed, and any of them while being captured. A [`runtime::Runtime`] runs stacks over devices. The [sandbox] makes a private network with the
 //! kernel as peer.
 #![deny(missing_docs)]
 
@@ -14,6 +14,7 @@ pub mod netlink;
 pub mod packet_socket;
 pub mod pcap;
 pub mod random;
+pub mod runtime;
 pub mod sandbox;
 #[allow(unsafe_code)]
 mod sys;

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tapping_stack::Capabilities;
 use tapping_stack::packet::{ChecksumState, Packet, PacketPool};
 use tapping_stack::time::Duration;
 use tapping_stack::wire::checksum::Checksum;
@@ -255,6 +256,10 @@ impl<D: Device> Device for Capture<D> {
         self.device.mtu()
     }
 
+    fn capabilities(&self) -> Capabilities {
+        self.device.capabilities()
+    }
+
     fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
         let packet = self.device.receive(pool)?;
         if let Some(packet) = &packet {
@@ -278,6 +283,10 @@ impl<D: Device> Device for Capture<D> {
 
     fn raw_fd(&self) -> Option<RawFd> {
         self.device.raw_fd()
+    }
+
+    fn room_is_readable(&self) -> bool {
+        self.device.room_is_readable()
     }
 
     fn is_open(&self) -> bool {
