@@ -94,9 +94,10 @@ fn both_ping_at_once(sandbox: Sandbox) {
 }
 
 fn the_kernel_sees_us_come_and_stay(sandbox: Sandbox) {
-    // The kernel's own timers, shortened: 100 ms reachable, 100 ms before the first probe.
+    // The kernel's own timers, shortened: reachable for 1.2 to 3.6 s, 1 s before the first probe.
+    // An entry used within the latter is not let go stale.
     let neigh = format!("/proc/sys/net/ipv4/neigh/{}", sandbox.host.name);
-    std::fs::write(format!("{neigh}/base_reachable_time_ms"), "100").unwrap();
+    std::fs::write(format!("{neigh}/base_reachable_time_ms"), "2400").unwrap();
     std::fs::write(format!("{neigh}/delay_first_probe_time"), "1").unwrap();
     let mut host = Host::new(sandbox.device, SUBNET);
     let kernel = KernelPing::new();
@@ -127,6 +128,7 @@ fn we_see_the_kernel_come_and_go(sandbox: Sandbox) {
     // Nobody has that address: host unreachable to who asked, from ourselves.
     let nobody = Ipv4Addr::new(10, 0, 0, 77);
     let socket = host.stack().open_ping(None).unwrap();
+    host.stack().socket_options(socket).unwrap().receive_errors = true;
     let now = host.runtime.now();
     host.stack().send_to(now, socket, nobody.into(), &echo(1, b"")).unwrap();
     let report = host.turn_until(|stack| stack.recv_error(socket));
@@ -188,7 +190,9 @@ fn df_meets_a_smaller_mtu_of_the_kernel(sandbox: Sandbox) {
     let far = Ipv4Addr::new(192, 0, 2, 9);
     let socket = host.stack().open_ping(None).unwrap();
     let now = host.runtime.now();
-    host.stack().socket_options(socket).unwrap().pmtu_discovery = PmtuDiscovery::Do;
+    let options = host.stack().socket_options(socket).unwrap();
+    options.pmtu_discovery = PmtuDiscovery::Do;
+    options.receive_errors = true;
     host.stack().send_to(now, socket, far.into(), &echo(1, &pattern(1000))).unwrap();
     let report = host.turn_until(|stack| stack.recv_error(socket));
     assert_eq!((report.icmp_type, report.code, report.info), (3, 4, 800));
