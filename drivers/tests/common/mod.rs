@@ -50,6 +50,7 @@ pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
 
 /// For each function named, a test of it over a TAP and one over a packet socket, each in a
 /// namespace of its own. The functions take the sandbox; its MTU is 1500.
+#[allow(unused_macros)]
 macro_rules! over_both_devices {
     ($($name:ident)*) => {
         mod tap {
@@ -72,6 +73,7 @@ macro_rules! over_both_devices {
         }
     };
 }
+#[allow(unused_imports)]
 pub(crate) use over_both_devices;
 
 /// Receives until `wanted` says yes; other frames are dropped.
