@@ -6,6 +6,7 @@
 //! kernel as peer.
 #![deny(missing_docs)]
 
+mod checksum;
 pub mod clock;
 pub mod device;
 pub mod error;
@@ -16,6 +17,8 @@ pub mod pcap;
 pub mod random;
 pub mod runtime;
 pub mod sandbox;
+#[cfg(feature = "smoltcp")]
+pub mod smoltcp;
 #[allow(unsafe_code)]
 mod sys;
 pub mod tap;
