@@ -217,7 +217,7 @@ impl Tree {
             if node.children & 1 << chunk == 0 {
                 break;
             }
-            node = self.nodes.get(node.nodes + rank(node.children, chunk));
+            node = self.nodes.get(node.nodes + rank_of_set(node.children, chunk));
         }
         deepest
     }
@@ -280,6 +280,13 @@ const fn prefix_bit(chunk: u32, len: u8) -> u32 {
 #[inline]
 fn rank(map: u64, bit: u32) -> u32 {
     (map & ((1 << bit) - 1)).count_ones()
+}
+
+/// [`rank`] of a bit that is set. Most nodes of a small table have one child, and counting takes
+/// its time where the processor is not told to have an instruction for it.
+#[inline]
+fn rank_of_set(map: u64, bit: u32) -> u32 {
+    if map.is_power_of_two() { 0 } else { rank(map, bit) }
 }
 
 /// The bits set in `map`, lowest first.
