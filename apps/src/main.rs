@@ -1,2 +1,3 @@
 //! The `tapping` command.
+mod ping;
 fn main() {}
