@@ -1,3 +1,6 @@
 //! The `tapping` command.
+mod arping;
+mod cli;
 mod ping;
+mod trace;
 fn main() {}

@@ -1,6 +1,7 @@
 //! `tapping HOST…`: ICMP echo as iputils' `ping`, and more.
 
 mod engine;
+
 mod icmp_text;
 mod ip_options;
 mod json;
@@ -9,3 +10,5 @@ mod report;
 mod stats;
 mod text;
 mod window;
+
+pub use payload::MAX_SIZE;
