@@ -1,0 +1,111 @@
+//! What a driver offers to the loop that runs a stack.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use tapping_stack::packet::{Packet, PacketPool};
+use tapping_stack::wire::ethernet::MacAddr;
+
+/// Something that carries Ethernet frames, without ever blocking.
+///
+/// Frames are owned [`Packet`]s whose [`bytes`](Packet::bytes) start at the Ethernet header (no
+/// preamble, no frame check sequence). What a device receives is read into a packet of the pool it
+/// is given; what it transmits is given back as storage for that pool, or moved on whole.
+///
+/// A device announces readiness by its descriptor ([`raw_fd`](Self::raw_fd)). One that has none is
+/// asked each time round the loop.
+// The error gives the packet back; moving it costs no more than moving it in did.
+#[allow(clippy::result_large_err)]
+pub trait Device {
+    /// The interface's name, for messages and captures.
+    fn name(&self) -> &str;
+
+    /// The address that the stack's link should have.
+    fn mac(&self) -> MacAddr;
+
+    /// The longest IP packet a frame may carry, in bytes.
+    fn mtu(&self) -> usize;
+
+    /// The next frame received; `None` when there is none now.
+    ///
+    /// # Errors
+    /// What the descriptor says, never `WouldBlock`. After an error [`is_open`](Self::is_open)
+    /// says whether to go on.
+    fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>>;
+
+    /// Sends a frame. Returns the packet when only its storage is left to be recycled, nothing
+    /// when it was moved on whole.
+    ///
+    /// # Errors
+    /// With the kind `WouldBlock` the frame has not been sent: keep it and offer it again before
+    /// any other, once the device is ready. With any other kind the frame is lost.
+    fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError>;
+
+    /// What to poll for readability and writability, edge-triggered or level-triggered.
+    fn raw_fd(&self) -> Option<RawFd>;
+
+    /// Whether the device is there: false once it was removed or the other end was closed. It
+    /// does not come back.
+    fn is_open(&self) -> bool;
+}
+
+/// What a device that exists only in this process is to be called and to take.
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// Its name.
+    pub name: String,
+    /// The address of the stack's link.
+    pub mac: MacAddr,
+    /// The longest IP packet it takes.
+    pub mtu: usize,
+}
+
+/// Why a frame was not sent; it gives the frame back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot send a frame: {error}")]
+pub struct TransmitError {
+    /// The frame.
+    pub packet: Packet,
+    /// Why.
+    #[source]
+    pub error: io::Error,
+}
+
+impl TransmitError {
+    /// The device has no room now.
+    pub fn would_block(packet: Packet) -> Self {
+        TransmitError { packet, error: io::ErrorKind::WouldBlock.into() }
+    }
+
+    /// Whether the frame should be offered again.
+    pub fn is_would_block(&self) -> bool {
+        self.error.kind() == io::ErrorKind::WouldBlock
+    }
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn mac(&self) -> MacAddr {
+        (**self).mac()
+    }
+    fn mtu(&self) -> usize {
+        (**self).mtu()
+    }
+    fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
+        (**self).receive(pool)
+    }
+    fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError> {
+        (**self).transmit(packet)
+    }
+    fn raw_fd(&self) -> Option<RawFd> {
+        (**self).raw_fd()
+    }
+    fn is_open(&self) -> bool {
+        (**self).is_open()
+    }
+}
+
+/// Bytes that a frame has beside the IP packet: the Ethernet header and two VLAN tags.
+pub(crate) const FRAME_OVERHEAD: usize = 14 + 2 * 4;
