@@ -4,12 +4,11 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tapping_drivers::error::{DeviceError, check_interface_name};
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 
 use crate::ping::MAX_SIZE;
 
-/// The longest interface name Linux takes (`IFNAMSIZ` less the final zero).
-const MAX_INTERFACE_LEN: usize = 15;
 /// The smallest MTU of IPv4 (RFC 791), as Linux has it.
 const MIN_MTU: u32 = 68;
 /// The largest MTU of a TAP: the largest frame less its Ethernet header.
@@ -51,17 +50,12 @@ pub struct Wait {
     pub near: f64,
 }
 
-/// An interface name, as Linux takes it (`dev_valid_name`).
+/// An interface name, as Linux takes it.
 pub fn interface(text: &str) -> Result<String, String> {
-    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    if text.is_empty() {
-        Err("an interface name cannot be empty".into())
-    } else if text.len() > MAX_INTERFACE_LEN {
-        Err(format!("an interface name has at most {MAX_INTERFACE_LEN} bytes, not {}", text.len()))
-    } else if text == "." || text == ".." || text.contains(bad) {
-        Err("an interface name has no '/', ':' or space, and is not '.' or '..'".into())
-    } else {
-        Ok(text.into())
+    match check_interface_name(text) {
+        Ok(()) => Ok(text.into()),
+        Err(DeviceError::BadName { reason, .. }) => Err(reason.into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
