@@ -1,15 +1,15 @@
-//! What ends a run before it has begun: one line on standard error, exit status 2.
+//! What ends a run early.
 
 use std::fmt;
+use std::io;
 
-/// What is wrong and what to do about it, in one line.
+/// What is wrong and what to do about it, in one line: for standard error, with exit status 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub String);
 
 impl Failure {
-    /// From anything that can be shown.
+    /// From anything that can be shown; whatever it was put together from becomes one line.
     pub fn new(what: impl fmt::Display) -> Self {
-        // Whatever was put together from others' words still is one line.
         Failure(what.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
@@ -20,8 +20,27 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Failure::new(error)
+/// Why a run did not come to its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something is wrong.
+    Failure(Failure),
+    /// Nobody reads what is written any more, as in `tapping … | head -1`.
+    ReaderGone,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failure(failure)
+    }
+}
+
+/// An error of writing the output.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Stop::ReaderGone;
+        }
+        Stop::Failure(Failure::new(format_args!("cannot write the output: {error}")))
     }
 }

@@ -7,19 +7,28 @@ use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 
 use crate::cli::NetworkArgs;
 use crate::failure::Failure;
+use crate::names::Target;
 
 /// The stack's address unless the options say otherwise.
 const DEFAULT_ADDR: &str = "10.0.0.2/24";
 /// Bytes of the largest IP packet on a link that the tool makes itself.
 const DEFAULT_MTU: u32 = 1500;
 
-/// What the stack's link is attached to.
+/// What the stack's link is attached to, and the address of the other side where it is ours to
+/// give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attachment {
-    /// A private network, or the built-in peer where there can be none.
-    Private,
-    /// A TAP interface of this name.
-    Tap(String),
+    /// A private network with the kernel at this address, or else the built-in peer.
+    Private(Ipv4Cidr),
+    /// The built-in peer at this address.
+    Peer(Ipv4Cidr),
+    /// A TAP interface, and the address to give to the kernel's side, if any.
+    Tap {
+        /// Its name.
+        name: String,
+        /// The address.
+        host: Option<Ipv4Cidr>,
+    },
     /// A packet socket on the interface of this name.
     Packet(String),
 }
@@ -31,8 +40,6 @@ pub struct Plan {
     pub attachment: Attachment,
     /// The stack's address.
     pub addr: Ipv4Cidr,
-    /// The address to give to the other side, the kernel or the built-in peer.
-    pub host_addr: Option<Ipv4Cidr>,
     /// The router for everything outside the subnet.
     pub gateway: Option<Ipv4Addr>,
     /// The stack's link-layer address; made up from the seed when not given.
@@ -48,11 +55,6 @@ pub struct Plan {
 impl Plan {
     /// Checks that the options make sense together.
     pub fn new(args: &NetworkArgs) -> Result<Self, Failure> {
-        let attachment = match (&args.tap, &args.packet) {
-            (Some(name), _) => Attachment::Tap(name.clone()),
-            (None, Some(name)) => Attachment::Packet(name.clone()),
-            (None, None) => Attachment::Private,
-        };
         let addr = match (args.addr, args.host_addr) {
             (Some(addr), _) => addr,
             (None, Some(host)) if !default_addr().contains(host.addr()) => {
@@ -62,17 +64,21 @@ impl Plan {
             }
             (None, _) => default_addr(),
         };
-        let host_addr = match (args.host_addr, &attachment) {
-            (Some(host), _) => Some(host),
-            (None, Attachment::Private) => Some(neighbour_of(addr).ok_or_else(|| {
-                Failure(format!("{addr} leaves no address for the kernel's side; use a shorter prefix"))
-            })?),
-            (None, _) => None,
+        let host = match args.host_addr {
+            Some(host) => Ok(host),
+            None => neighbour_of(addr).ok_or_else(|| {
+                Failure(format!("{addr} leaves no address for the other side; use a shorter prefix"))
+            }),
+        };
+        let attachment = match (&args.tap, &args.packet) {
+            (Some(name), _) => Attachment::Tap { name: name.clone(), host: args.host_addr },
+            (None, Some(name)) => Attachment::Packet(name.clone()),
+            (None, None) if args.peer => Attachment::Peer(host?),
+            (None, None) => Attachment::Private(host?),
         };
         let plan = Plan {
             attachment,
             addr,
-            host_addr,
             gateway: args.gateway,
             mac: args.mac,
             mtu: args.mtu,
@@ -94,9 +100,40 @@ impl Plan {
         addr.is_broadcast() || self.addr.broadcast() == Some(addr) || subnet_zero
     }
 
+    /// Checks that there is a way to `target`.
+    pub fn check_route(&self, target: &Target) -> Result<(), Failure> {
+        let Target { name, addr, .. } = target;
+        let special = addr.is_loopback() || addr.is_multicast() || addr.is_broadcast();
+        if special || self.gateway.is_some() || self.addr.contains(*addr) {
+            return Ok(());
+        }
+        let shown = if target.numeric { name.clone() } else { format!("{name} ({addr})") };
+        Err(Failure(format!(
+            "{shown}: Network is unreachable; it is outside {}/{}, so name a router with --gateway",
+            self.addr.network(),
+            self.addr.prefix_len()
+        )))
+    }
+
+    /// Checks that the stack has the source address `addr`.
+    pub fn check_source(&self, addr: Ipv4Addr) -> Result<(), Failure> {
+        if addr == self.addr.addr() || addr.is_loopback() {
+            return Ok(());
+        }
+        Err(Failure(format!(
+            "-I {addr}: Cannot assign requested address; the stack has {}, change it with --addr",
+            self.addr.addr()
+        )))
+    }
+
     fn check(&self) -> Result<(), Failure> {
         let addr = self.addr;
-        if let Some(host) = self.host_addr {
+        let host = match self.attachment {
+            Attachment::Private(host) | Attachment::Peer(host) => Some(host),
+            Attachment::Tap { host, .. } => host,
+            Attachment::Packet(_) => None,
+        };
+        if let Some(host) = host {
             if host.addr() == addr.addr() {
                 return Err(Failure(format!(
                     "--addr and --host-addr are both {}; give the stack and the kernel different addresses",

@@ -34,11 +34,11 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Without --tap and --packet, tapping enters a private network of its own: the stack at --addr and
 the kernel at --host-addr are all there is in it, and nothing outside is touched. Where the system
-allows no such network, a second stack in the same process answers at --host-addr instead.
+allows no such network it uses the built-in peer (--peer): a second stack in the same process.
 
 Examples:
   tapping 10.0.0.1                          ping the kernel from a stack in a private network
-  tapping --walk -c 1 10.0.0.1              and see the way of a packet through the layers
+  tapping --peer --walk -c 1 10.0.0.1       the way of a packet through the layers of both ends
   tapping -f -c 100000 -q 10.0.0.1          flood, and show percentiles
   tapping --json -c 3 10.0.0.1 10.0.0.9     several hosts, one JSON object a line
   tapping trace 10.0.0.1                    the routers on the way
@@ -67,6 +67,9 @@ pub struct NetworkArgs {
     /// Send and receive by a packet socket on this interface (needs CAP_NET_RAW)
     #[arg(long, value_name = "IFACE", value_parser = values::interface, conflicts_with = "tap")]
     pub packet: Option<String>,
+    /// Use the built-in peer: a second stack in this process, at --host-addr
+    #[arg(long, conflicts_with_all = ["tap", "packet"])]
+    pub peer: bool,
     /// The stack's own address [default: 10.0.0.2/24]
     #[arg(long, value_name = "CIDR", value_parser = values::cidr)]
     pub addr: Option<Ipv4Cidr>,
@@ -80,13 +83,13 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "MAC", value_parser = values::mac)]
     pub mac: Option<MacAddr>,
     /// Longest IP packet on the link, 68 to 65521 [default: 1500, or the interface's own]
-    #[arg(long, value_name = "BYTES", value_parser = values::mtu)]
+    #[arg(long, value_name = "BYTES", value_parser = values::mtu, allow_negative_numbers = true)]
     pub mtu: Option<u32>,
     /// Write every frame to this pcapng file
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Seed of the stack's random choices, for runs that repeat
-    #[arg(long, value_name = "NUMBER", value_parser = values::seed)]
+    #[arg(long, value_name = "NUMBER", value_parser = values::seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Say what goes on; twice says more. Also tells the duplicates of a group
     #[arg(short, long, action = ArgAction::Count)]

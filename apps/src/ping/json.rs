@@ -43,6 +43,10 @@ impl<O: Write> Json<O> {
 }
 
 impl<O: Write> Report for Json<O> {
+    fn pattern(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
     fn start(&mut self, host: &Host) -> io::Result<()> {
         let source = host.from.as_ref().map(|(addr, _)| addr.to_string());
         self.line("start", host, json!({ "bytes": host.size, "source": source }))

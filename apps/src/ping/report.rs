@@ -115,6 +115,8 @@ pub enum Event<'a> {
 
 /// Writes down what happens.
 pub trait Report {
+    /// Called first when the data is a pattern (`-p`).
+    fn pattern(&mut self, pattern: &[u8]) -> io::Result<()>;
     /// Called once a host, before the first request.
     fn start(&mut self, host: &Host) -> io::Result<()>;
     /// Called for each event; `unix` is the time since 1970.

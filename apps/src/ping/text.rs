@@ -21,6 +21,8 @@ pub struct Style {
     pub stamps: bool,
     /// Duplicates are told even where many hosts answer (`-v`).
     pub verbose: bool,
+    /// A bell at each reply (`-a`).
+    pub audible: bool,
     /// Several hosts: each line begins with the name of its host.
     pub several: bool,
 }
@@ -53,8 +55,9 @@ impl<O: Write, E: Write> Text<O, E> {
     }
 
     fn reply(&mut self, host: &Host, unix: Duration, reply: &Reply<'_>) -> io::Result<()> {
+        let bell = if self.style.audible { "\x07" } else { "" };
         if self.style.flood {
-            return write!(self.out, "\x08 \x08");
+            return write!(self.out, "\x08 \x08{bell}");
         }
         self.begin(host, unix)?;
         let Reply { from, sequence, ttl, .. } = reply;
@@ -74,7 +77,7 @@ impl<O: Write, E: Write> Text<O, E> {
         }
         self.difference(reply)?;
         let options = self.options.describe(reply.options, |addr| addr.to_string());
-        writeln!(self.out, "{options}")
+        writeln!(self.out, "{bell}{options}")
     }
 
     fn difference(&mut self, reply: &Reply<'_>) -> io::Result<()> {
@@ -119,6 +122,14 @@ impl<O: Write, E: Write> Text<O, E> {
 }
 
 impl<O: Write, E: Write> Report for Text<O, E> {
+    fn pattern(&mut self, pattern: &[u8]) -> io::Result<()> {
+        if self.style.quiet {
+            return Ok(());
+        }
+        let hex: String = pattern.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(self.out, "PATTERN: 0x{hex}")
+    }
+
     fn start(&mut self, host: &Host) -> io::Result<()> {
         let Host { name, addr, size, options_len, .. } = host;
         write!(self.out, "PING {name} ({addr}) ")?;
