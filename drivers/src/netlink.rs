@@ -79,6 +79,8 @@ pub struct LinkInfo {
     pub flags: u32,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// RFC 2863 operational state (`IF_OPER_*`, `linux/if.h`).
+    pub operational_state: u8,
     /// Its link-layer address, if that is an Ethernet one.
     pub mac: Option<MacAddr>,
     /// The driver's kind, as "veth", "tun"; none for hardware and `lo`.
@@ -89,6 +91,13 @@ impl LinkInfo {
     /// Whether it is administratively up (`IFF_UP`).
     pub fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP as u32 != 0
+    }
+
+    /// Whether the kernel has acted on its coming up, so that frames pass (`IF_OPER_UP`,
+    /// RFC 2863). Drivers that do not follow it, as that of TAP, never say so.
+    pub fn is_operational(&self) -> bool {
+        const IF_OPER_UP: u8 = 6;
+        self.operational_state == IF_OPER_UP
     }
 
     /// Whether it has carrier (`IFF_LOWER_UP`).
@@ -415,6 +424,7 @@ fn parse_link(body: &[u8]) -> Option<LinkInfo> {
         hardware_type: u16::from_ne_bytes([header[2], header[3]]),
         flags: word(8)?,
         mtu: 0,
+        operational_state: 0,
         mac: None,
         kind: None,
     };
@@ -422,6 +432,7 @@ fn parse_link(body: &[u8]) -> Option<LinkInfo> {
         match kind {
             libc::IFLA_IFNAME => link.name = message::string(value),
             libc::IFLA_MTU => link.mtu = u32::from_ne_bytes(*value.first_chunk()?),
+            libc::IFLA_OPERSTATE => link.operational_state = *value.first()?,
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(MacAddr),
             libc::IFLA_LINKINFO => {
                 link.kind = find(value, libc::IFLA_INFO_KIND).map(message::string);

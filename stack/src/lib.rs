@@ -1,4 +1,51 @@
-//! A sans-IO TCP/IP stack.
+//! A sans-IO TCP/IP stack: frames in, frames out, time as an argument.
+//!
+//! A [`Stack`] is one network namespace. Devices give it frames with [`Stack::handle_frame`] and
+//! take frames from it with [`Stack::poll_transmit`]; [`Stack::poll_timeout`] says when to call
+//! [`Stack::handle_timeout`]. The stack has no clock, no thread, no file and no global: with the
+//! same seed and the same calls it makes the same bytes.
+//!
+//! ```text
+//!               socket          ping and raw sockets            Stack::send_to, Stack::recv
+//!                 │
+//!            icmp   udp         what the host itself answers
+//!                 │
+//!                ipv4           validate, route, reassemble, forward, fragment; five hook points
+//!               ╱    ╲
+//!            arp      neigh     who is the next hop
+//!               ╲    ╱
+//!                link           Ethernet, loopback; queues         Stack::handle_frame,
+//!                                                                  Stack::poll_transmit
+//! ```
+//!
+//! Two stacks, each pinging over a wire that is a loop here:
+//!
+//! ```
+//! use tapping_stack::{Config, LinkConfig, Stack, time::Instant, wire::MacAddr};
+//!
+//! let mut hosts = [1, 2].map(|n| {
+//!     let mut stack = Stack::new(Config::default(), n);
+//!     let mac = MacAddr([2, 0, 0, 0, 0, n as u8]);
+//!     let link = stack.add_link(LinkConfig::new("eth0", mac)).unwrap();
+//!     let addr = format!("10.0.0.{n}/24").parse().unwrap();
+//!     stack.add_address(Instant::ZERO, link, addr).unwrap();
+//!     (stack, link)
+//! });
+//! let now = Instant::from_millis(1);
+//! let socket = hosts[0].0.open_ping(None).unwrap();
+//! let echo = [8, 0, 0, 0, 0, 0, 0, 1, b'h', b'i'];
+//! hosts[0].0.send_to(now, socket, "10.0.0.2".parse().unwrap(), &echo).unwrap();
+//! for turn in 0..8 {
+//!     let (from, to) = (turn % 2, 1 - turn % 2);
+//!     let link = hosts[from].1;
+//!     while let Some(frame) = hosts[from].0.poll_transmit(now, link) {
+//!         let link = hosts[to].1;
+//!         hosts[to].0.handle_frame(now, link, frame);
+//!     }
+//! }
+//! let reply = hosts[0].0.recv(socket).unwrap();
+//! assert_eq!(&reply.bytes()[8..], b"hi");
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -7,6 +54,31 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod arp;
+pub mod config;
+mod core;
+pub mod event;
+pub mod filter;
+mod flow;
+pub mod icmp;
+pub mod interface;
+pub mod ipv4;
+mod link;
+pub mod neigh;
 pub mod packet;
+pub mod rng;
+pub mod route;
+pub mod socket;
+mod stack;
+pub mod stats;
 pub mod time;
+pub mod timer;
+mod udp;
 pub mod wire;
+
+pub use crate::config::Config;
+pub use crate::flow::PmtuDiscovery;
+pub use crate::link::{Capabilities, LinkConfig};
+pub use crate::packet::{LinkId, Packet, PacketPool};
+pub use crate::socket::{SocketError, SocketId};
+pub use crate::stack::{ConfigError, Stack};

@@ -9,7 +9,8 @@
 
 use alloc::vec::Vec;
 
-use super::meta::Metadata;
+use super::meta::{ChecksumState, Metadata};
+use crate::wire::checksum::checksum;
 
 /// Room left in front of a received frame or a new packet: enough for Ethernet, two tags, an
 /// outer IPv4 + UDP + VXLAN header and some to spare.
@@ -217,6 +218,21 @@ impl Packet {
     /// Bytes between the network and the transport header.
     pub fn network_header_len(&self) -> usize {
         self.transport.saturating_sub(self.network) as usize
+    }
+
+    /// Completes a [`ChecksumState::Partial`] checksum in software (Linux `skb_checksum_help`).
+    pub fn finish_checksum(&mut self) {
+        let ChecksumState::Partial { start, offset } = self.meta.checksum else { return };
+        self.meta.checksum = ChecksumState::None;
+        let covered = self.network_mut().get_mut(usize::from(start)..).unwrap_or_default();
+        let sum = match checksum(covered) {
+            // To UDP zero means that there is none (RFC 768); both are zero in ones' complement.
+            0 => 0xffff,
+            sum => sum,
+        };
+        if let Some(field) = covered.get_mut(usize::from(offset)..usize::from(offset) + 2) {
+            field.copy_from_slice(&sum.to_be_bytes());
+        }
     }
 
     fn reserve_tail(&mut self, n: usize) {

@@ -27,10 +27,12 @@ impl PacketPool {
     /// An empty packet with room for `capacity` bytes behind [`HEADROOM`], from the free list when
     /// it has one.
     pub fn take(&mut self, capacity: usize) -> Packet {
-        let (list, size) = match capacity {
-            ..=SMALL => (&mut self.small, SMALL),
-            ..=LARGE => (&mut self.large, LARGE),
-            _ => return Packet::with_capacity(capacity),
+        let (list, size) = if capacity <= SMALL {
+            (&mut self.small, SMALL)
+        } else if capacity <= LARGE {
+            (&mut self.large, LARGE)
+        } else {
+            return Packet::with_capacity(capacity);
         };
         match list.pop() {
             Some(storage) => Packet::over(storage, HEADROOM),

@@ -129,3 +129,6 @@ impl Arp {
         self.sender_ip == self.target_ip && !self.sender_ip.is_unspecified()
     }
 }
+
+#[cfg(test)]
+mod tests;

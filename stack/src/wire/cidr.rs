@@ -209,3 +209,6 @@ fn parse_prefix(text: &str, max: u8) -> Result<u8, CidrError> {
         _ => Err(CidrError::PrefixTooLong { max }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,3 +106,6 @@ impl fmt::Display for WireErrorKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,6 @@ impl EthernetRepr {
         header[12..14].copy_from_slice(&self.ethertype.0.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,3 +198,6 @@ pub fn fill_checksum(message: &mut [u8]) {
     let check = checksum(message);
     message[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&check.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

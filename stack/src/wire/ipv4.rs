@@ -445,3 +445,6 @@ fn replace32(header: &mut [u8], at: usize, new: u32) {
     header[at..at + 4].copy_from_slice(&new.to_be_bytes());
     header[CHECKSUM..CHECKSUM + 2].copy_from_slice(&check.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

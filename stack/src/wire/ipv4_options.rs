@@ -397,3 +397,6 @@ fn whole(bytes: &[u8]) -> Result<Ipv4Option<'_>, OptionError> {
 fn addresses(slots: &[u8]) -> impl Iterator<Item = Ipv4Addr> + '_ {
     slots.as_chunks::<4>().0.iter().map(|slot| Ipv4Addr::from(*slot))
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ impl fmt::Debug for SeqNumber {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ pub fn fill_checksum(segment: &mut [u8], pseudo: Checksum) {
 fn header_len(fixed: &[u8; HEADER_LEN]) -> usize {
     usize::from(fixed[12] >> 4) * 4
 }
+
+#[cfg(test)]
+mod tests;

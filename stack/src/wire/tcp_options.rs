@@ -271,3 +271,6 @@ impl Writer<'_> {
         self.buffer = rest;
     }
 }
+
+#[cfg(test)]
+mod tests;

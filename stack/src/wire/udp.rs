@@ -125,3 +125,6 @@ pub fn fill_checksum(datagram: &mut [u8], pseudo: Checksum) {
     };
     datagram[CHECKSUM_OFFSET..HEADER_LEN].copy_from_slice(&check.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests;

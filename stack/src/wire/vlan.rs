@@ -93,3 +93,6 @@ impl VlanRepr {
         header[2..4].copy_from_slice(&self.ethertype.0.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

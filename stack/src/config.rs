@@ -1,0 +1,191 @@
+//! Every limit and default of a stack, named as the Linux sysctl it imitates.
+
+use core::time::Duration;
+
+pub use crate::icmp::ratelimit::RateLimitConfig;
+pub use crate::ipv4::reassembly::ReassemblyConfig;
+pub use crate::route::exceptions::ExceptionsConfig;
+
+/// Settings of one stack. `Config::default()` is what a freshly booted Linux has, forwarding off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// IPv4 settings (`net.ipv4.*`).
+    pub ipv4: Ipv4Config,
+    /// ICMP settings (`net.ipv4.icmp_*`).
+    pub icmp: IcmpConfig,
+    /// Neighbour cache settings (`net.ipv4.neigh.default.*`).
+    pub neigh: NeighConfig,
+    /// Address conflict detection (RFC 5227 §1.1).
+    pub acd: AcdConfig,
+    /// Sockets and queues (`net.core.*`).
+    pub core: CoreConfig,
+}
+
+/// IPv4 settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ipv4Config {
+    /// `ip_default_ttl`: time to live of packets whose socket does not say.
+    pub default_ttl: u8,
+    /// `ip_forward`: whether packets for others are forwarded.
+    pub forward: bool,
+    /// `ip_no_pmtu_disc`: with it DF is never set and no path MTU is learnt.
+    pub no_pmtu_disc: bool,
+    /// What is learnt about routes (`route.*`).
+    pub exceptions: ExceptionsConfig,
+    /// How many routes a table may hold.
+    pub max_routes: usize,
+    /// Fragments that wait for others (`ipfrag_*`).
+    pub reassembly: ReassemblyConfig,
+    /// How many links there may be.
+    pub max_links: usize,
+    /// How many addresses a link may have.
+    pub max_addresses: usize,
+}
+
+/// ICMP settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IcmpConfig {
+    /// `icmp_echo_ignore_all`: answer no echo request.
+    pub echo_ignore_all: bool,
+    /// `icmp_echo_ignore_broadcasts`: answer no echo or timestamp request sent to many.
+    pub echo_ignore_broadcasts: bool,
+    /// `icmp_ignore_bogus_error_responses`: errors quoting a packet sent to a broadcast address.
+    pub ignore_bogus_error_responses: bool,
+    /// `icmp_errors_use_inbound_ifaddr`: errors come from the address of the link that the
+    /// packet arrived on.
+    pub errors_use_inbound_ifaddr: bool,
+    /// How often errors are sent (`icmp_ratelimit` and its siblings).
+    pub rate_limit: RateLimitConfig,
+    /// How many senders' redirects are kept count of.
+    pub max_redirected: usize,
+}
+
+/// Neighbour cache settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeighConfig {
+    /// `base_reachable_time_ms`: mean of how long a confirmation is believed (×0.5–1.5).
+    pub base_reachable_time: Duration,
+    /// `delay_first_probe_time`: how long a stale entry in use waits for a hint before a probe.
+    pub delay_first_probe_time: Duration,
+    /// `retrans_time_ms`: between solicitations.
+    pub retrans_time: Duration,
+    /// `ucast_solicit`: probes sent to the known address.
+    pub ucast_solicit: u8,
+    /// `mcast_solicit`: solicitations broadcast for an unknown one.
+    pub mcast_solicit: u8,
+    /// `gc_thresh1`: below so many entries none is collected.
+    pub gc_thresh1: usize,
+    /// `gc_thresh2`: above so many, entries older than five seconds make room for new ones.
+    pub gc_thresh2: usize,
+    /// `gc_thresh3`: the table's size.
+    pub gc_thresh3: usize,
+    /// `gc_stale_time`: an unused entry may be collected after this.
+    pub gc_stale_time: Duration,
+    /// `gc_interval`: between collections.
+    pub gc_interval: Duration,
+    /// `locktime`: an entry that changed this recently ignores a different answer.
+    pub locktime: Duration,
+    /// `unres_qlen`: packets that may wait for one resolution.
+    pub unres_qlen: usize,
+}
+
+/// Address conflict detection (the constants of RFC 5227 §1.1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcdConfig {
+    /// PROBE_WAIT: the first probe waits a random time up to this.
+    pub probe_wait: Duration,
+    /// PROBE_NUM: probes sent.
+    pub probe_num: u8,
+    /// PROBE_MIN: shortest time between probes.
+    pub probe_min: Duration,
+    /// PROBE_MAX: longest time between probes.
+    pub probe_max: Duration,
+    /// ANNOUNCE_WAIT: from the last probe to the first announcement.
+    pub announce_wait: Duration,
+    /// ANNOUNCE_NUM: announcements sent.
+    pub announce_num: u8,
+    /// ANNOUNCE_INTERVAL: between announcements.
+    pub announce_interval: Duration,
+    /// DEFEND_INTERVAL: an address is defended at most once in this time.
+    pub defend_interval: Duration,
+}
+
+/// Sockets and queues.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CoreConfig {
+    /// `rmem_default`: bytes of buffer that a socket's receive queue may take.
+    pub rmem_default: usize,
+    /// Error reports that a socket's error queue may hold.
+    pub max_error_queue: usize,
+    /// How many sockets there may be.
+    pub max_sockets: usize,
+    /// `netdev_max_backlog`: packets waiting on the loopback.
+    pub netdev_max_backlog: usize,
+    /// `txqueuelen`: frames waiting for a device.
+    pub tx_queue_len: usize,
+    /// `netdev_budget`: loopback packets handled before control returns to the caller.
+    pub netdev_budget: usize,
+    /// Free 2 KiB buffers kept for reuse.
+    pub pool_small: usize,
+    /// Free 64 KiB buffers kept for reuse.
+    pub pool_large: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            ipv4: Ipv4Config {
+                default_ttl: 64,
+                forward: false,
+                no_pmtu_disc: false,
+                exceptions: ExceptionsConfig::default(),
+                max_routes: 1 << 20,
+                reassembly: ReassemblyConfig::default(),
+                max_links: 4096,
+                max_addresses: 1024,
+            },
+            icmp: IcmpConfig {
+                echo_ignore_all: false,
+                echo_ignore_broadcasts: true,
+                ignore_bogus_error_responses: true,
+                errors_use_inbound_ifaddr: false,
+                rate_limit: RateLimitConfig::default(),
+                max_redirected: 4096,
+            },
+            neigh: NeighConfig {
+                base_reachable_time: Duration::from_secs(30),
+                delay_first_probe_time: Duration::from_secs(5),
+                retrans_time: Duration::from_secs(1),
+                ucast_solicit: 3,
+                mcast_solicit: 3,
+                gc_thresh1: 128,
+                gc_thresh2: 512,
+                gc_thresh3: 1024,
+                gc_stale_time: Duration::from_secs(60),
+                gc_interval: Duration::from_secs(30),
+                locktime: Duration::from_secs(1),
+                unres_qlen: 101,
+            },
+            acd: AcdConfig {
+                probe_wait: Duration::from_secs(1),
+                probe_num: 3,
+                probe_min: Duration::from_secs(1),
+                probe_max: Duration::from_secs(2),
+                announce_wait: Duration::from_secs(2),
+                announce_num: 2,
+                announce_interval: Duration::from_secs(2),
+                defend_interval: Duration::from_secs(10),
+            },
+            core: CoreConfig {
+                rmem_default: 212_992,
+                max_error_queue: 64,
+                max_sockets: 65_536,
+                netdev_max_backlog: 1000,
+                tx_queue_len: 1000,
+                netdev_budget: 300,
+                pool_small: 512,
+                pool_large: 16,
+            },
+        }
+    }
+}

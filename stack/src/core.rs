@@ -1,0 +1,123 @@
+//! What the layers of one stack share (Linux `struct net`): settings, tables, counters, buffers.
+//!
+//! Layers get it as an argument beside their own state, so none of them needs to know the stack.
+
+use core::net::Ipv4Addr;
+
+use crate::config::Config;
+use crate::event::{Event, Observers};
+use crate::filter::hook::{HookContext, HookPoint, Hooks, Verdict};
+use crate::icmp::ratelimit::RateLimiter;
+use crate::interface::Interfaces;
+use crate::packet::{LinkId, Packet, PacketPool};
+use crate::rng::{KeyedHash, Rng};
+use crate::route::exceptions::RouteExceptions;
+use crate::route::source::{LinkAddress, select_source};
+use crate::route::{RouteTable, Scope};
+use crate::socket::SocketTable;
+use crate::stats::{DropReason, Stats};
+use crate::time::{Duration, Instant};
+
+const MILLIS_PER_DAY: u64 = 86_400_000;
+
+/// The shared state of one network namespace.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// The time of the current call.
+    pub(crate) now: Instant,
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) stats: Stats,
+    pub(crate) observers: Observers,
+    pub(crate) pool: PacketPool,
+    pub(crate) interfaces: Interfaces,
+    pub(crate) routes: RouteTable,
+    pub(crate) exceptions: RouteExceptions,
+    pub(crate) hooks: Hooks,
+    pub(crate) sockets: SocketTable,
+    pub(crate) icmp_limit: RateLimiter,
+    /// Unix time at [`Instant::ZERO`], if the caller told.
+    pub(crate) wall_clock: Option<Duration>,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, mut rng: Rng) -> Self {
+        Core {
+            now: Instant::ZERO,
+            stats: Stats::default(),
+            observers: Observers::default(),
+            pool: PacketPool::new(config.core.pool_small, config.core.pool_large),
+            interfaces: Interfaces::default(),
+            routes: RouteTable::new(config.ipv4.max_routes),
+            exceptions: RouteExceptions::new(config.ipv4.exceptions, KeyedHash::new(rng.key())),
+            hooks: Hooks::default(),
+            sockets: SocketTable::new(&config.core, &mut rng),
+            icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
+            wall_clock: None,
+            config,
+            rng,
+        }
+    }
+
+    /// Discards a packet: counts the reason, shows it and keeps the buffer.
+    #[cold]
+    pub(crate) fn discard(&mut self, packet: Packet, reason: DropReason) {
+        self.stats.dropped(reason);
+        self.see(|| Event::Dropped { reason, packet: &packet });
+        self.pool.put(packet);
+    }
+
+    /// Shows an event to whoever watches.
+    #[inline]
+    pub(crate) fn see<'a>(&mut self, make: impl FnOnce() -> Event<'a>) {
+        self.observers.see(self.now, make);
+    }
+
+    /// Runs the hooks at `point`.
+    pub(crate) fn hook(&mut self, point: HookPoint, packet: &mut Packet) -> Verdict {
+        if !self.hooks.any(point) {
+            return Verdict::Accept;
+        }
+        let context = HookContext {
+            now: self.now,
+            point,
+            interfaces: &self.interfaces,
+            routes: &self.routes,
+        };
+        let (observers, now) = (&mut self.observers, self.now);
+        self.hooks.run(&context, packet, |name, verdict, packet| {
+            observers.see(now, || Event::Hook { point, name, verdict, packet });
+        })
+    }
+
+    /// A source address for a packet that leaves by `link` towards `next_hop` (Linux
+    /// `inet_select_addr`).
+    pub(crate) fn source_address(
+        &self,
+        link: impl Into<Option<LinkId>>,
+        next_hop: Option<Ipv4Addr>,
+        scope: Scope,
+    ) -> Option<Ipv4Addr> {
+        let addresses = self.interfaces.iter().flat_map(|interface| {
+            interface.usable().map(|address| LinkAddress {
+                link: interface.id,
+                address: address.cidr,
+                scope: if interface.is_loopback() { Scope::Host } else { Scope::Universe },
+                secondary: address.secondary,
+            })
+        });
+        select_source(addresses, link.into(), next_hop, scope)
+    }
+
+    /// Milliseconds since midnight UT, as ICMP and IP timestamps want them; with the high bit set
+    /// when the time of day is unknown (RFC 791 §3.1, RFC 792).
+    pub(crate) fn timestamp(&self) -> u32 {
+        match self.wall_clock {
+            Some(at_zero) => {
+                let unix = at_zero.as_millis() as u64 + self.now.as_millis();
+                (unix % MILLIS_PER_DAY) as u32
+            }
+            None => self.now.as_millis() as u32 | 0x8000_0000,
+        }
+    }
+}

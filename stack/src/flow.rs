@@ -1,0 +1,61 @@
+//! What a transport or a socket asks of IPv4 for one packet (Linux `struct flowi4`).
+
+use core::net::Ipv4Addr;
+
+use crate::packet::LinkId;
+use crate::wire::ipv4::Protocol;
+
+/// How DF is set and the path MTU used (`IP_MTU_DISCOVER`, ip(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PmtuDiscovery {
+    /// Never set DF.
+    Dont,
+    /// Set DF on what fits the path MTU; fragment what does not.
+    #[default]
+    Want,
+    /// Always set DF; refuse what does not fit the path MTU.
+    Do,
+    /// Always set DF; refuse only what does not fit the link.
+    Probe,
+}
+
+/// Where a packet should go and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flow<'a> {
+    pub(crate) dst: Ipv4Addr,
+    /// The source address; chosen by the route when `None`.
+    pub(crate) src: Option<Ipv4Addr>,
+    pub(crate) protocol: Protocol,
+    pub(crate) tos: u8,
+    /// The time to live; the default of unicast or multicast when `None`.
+    pub(crate) ttl: Option<u8>,
+    /// The link it must leave by.
+    pub(crate) link: Option<LinkId>,
+    pub(crate) pmtu: PmtuDiscovery,
+    /// IPv4 options, padded to four bytes.
+    pub(crate) options: &'a [u8],
+    pub(crate) mark: u32,
+    /// Broadcast destinations are allowed (`SO_BROADCAST`).
+    pub(crate) broadcast: bool,
+    /// Multicasts come back to members on this host (`IP_MULTICAST_LOOP`).
+    pub(crate) multicast_loop: bool,
+}
+
+impl<'a> Flow<'a> {
+    /// A flow with everything at its default.
+    pub(crate) fn new(dst: Ipv4Addr, protocol: Protocol) -> Self {
+        Flow {
+            dst,
+            src: None,
+            protocol,
+            tos: 0,
+            ttl: None,
+            link: None,
+            pmtu: PmtuDiscovery::Dont,
+            options: &[],
+            mark: 0,
+            broadcast: false,
+            multicast_loop: true,
+        }
+    }
+}

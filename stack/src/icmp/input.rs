@@ -1,0 +1,317 @@
+//! Messages that arrive (Linux `icmp_rcv`).
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::{OptionBytes, Outgoing};
+use crate::core::Core;
+use crate::event::{Event, Receiver};
+use crate::interface::LinkKind;
+use crate::packet::{ChecksumState, Packet, PacketType};
+use crate::route::{RouteKind, Scope};
+use crate::socket::{ErrorOrigin, Quoted, SocketError, SocketErrorReport};
+use crate::stats::DropReason;
+use crate::wire::checksum::update16;
+use crate::wire::icmpv4::{self, Icmpv4, Message, RedirectCode, TIMESTAMP_LEN, Unreachable, types};
+use crate::wire::ipv4::{Ipv4, Protocol};
+
+/// What a message came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// All done; the packet is taken care of.
+    Done,
+    /// An answer is to be sent.
+    Reply(Outgoing),
+}
+
+/// Takes a packet for this host whose bytes begin with the ICMP header.
+pub(crate) fn input(core: &mut Core, packet: Packet) -> Outcome {
+    core.stats.icmp.in_msgs += 1;
+    let Ok(icmp) = Icmpv4::parse(packet.bytes()) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    if packet.meta.checksum == ChecksumState::None && !icmp.verify_checksum() {
+        core.stats.icmp.in_csum_errors += 1;
+        return refuse(core, packet, DropReason::IcmpChecksum);
+    }
+    let icmp_type = icmp.icmp_type();
+    core.stats.icmp.count_in(icmp_type);
+    if icmp_type > super::MAX_TYPE {
+        return refuse(core, packet, DropReason::IcmpUnhandled);
+    }
+    let message = icmp.message();
+    if sent_to_many(core, &packet) && !may_be_sent_to_many(core, icmp_type) {
+        return refuse(core, packet, DropReason::IcmpIgnored);
+    }
+    match message {
+        Message::Echo { .. } if core.config.icmp.echo_ignore_all => {
+            drop_quietly(core, packet, DropReason::IcmpIgnored)
+        }
+        Message::Echo { .. } => echo(core, packet),
+        Message::EchoReply { ident, .. } => echo_reply(core, packet, ident),
+        Message::Timestamp { .. } => timestamp(core, packet),
+        Message::Redirect { code, gateway } => redirect(core, packet, code, gateway),
+        Message::DestinationUnreachable(_)
+        | Message::SourceQuench
+        | Message::TimeExceeded(_)
+        | Message::ParameterProblem { .. } => error_message(core, packet, message),
+        // Known, but nothing for a host to do (Linux `icmp_discard`): information and mask
+        // requests and replies, router discovery, timestamp replies.
+        _ => drop_quietly(core, packet, DropReason::IcmpUnhandled),
+    }
+}
+
+/// RFC 792, RFC 1122 §3.2.2.6: the same data back. The request's buffer becomes the reply.
+fn echo(core: &mut Core, mut packet: Packet) -> Outcome {
+    core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
+    let Ok(header) = Ipv4::parse(packet.network()) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let src = reply_source(core, &packet, header.dst(), dst);
+    let message = packet.bytes_mut();
+    let request = u16::from_be_bytes([message[0], message[1]]);
+    let reply = u16::from_be_bytes([types::ECHO_REPLY, message[1]]);
+    let checksum = update16(u16::from_be_bytes([message[2], message[3]]), request, reply);
+    message[0] = types::ECHO_REPLY;
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    Outcome::Reply(Outgoing { packet: as_reply(packet), dst, src, tos, options })
+}
+
+/// RFC 792, RFC 1122 §3.2.2.8: the time it arrived and the time it leaves, here the same.
+fn timestamp(core: &mut Core, mut packet: Packet) -> Outcome {
+    if packet.len() < TIMESTAMP_LEN {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    }
+    core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
+    let Ok(header) = Ipv4::parse(packet.network()) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let src = reply_source(core, &packet, header.dst(), dst);
+    let now = core.timestamp().to_be_bytes();
+    packet.truncate(TIMESTAMP_LEN);
+    let message = packet.bytes_mut();
+    message[0] = types::TIMESTAMP_REPLY;
+    message[1] = 0;
+    message[12..16].copy_from_slice(&now);
+    message[16..20].copy_from_slice(&now);
+    icmpv4::fill_checksum(message);
+    Outcome::Reply(Outgoing { packet: as_reply(packet), dst, src, tos, options })
+}
+
+fn echo_reply(core: &mut Core, packet: Packet, ident: u16) -> Outcome {
+    let Ok(header) = Ipv4::parse(packet.network()) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    let (src, dst) = (header.src(), header.dst());
+    let Some(id) = core.sockets.find_ping(ident, src, dst, packet.meta.link_in) else {
+        // Raw sockets may have had their copy; for ICMP itself there is nobody to tell.
+        return drop_quietly(core, packet, DropReason::NoSocket);
+    };
+    core.see(|| Event::Delivered { to: Receiver::Ping(id), packet: &packet });
+    match core.sockets.get_mut(id).map(|socket| socket.receive(packet)) {
+        Ok(Err(packet)) => drop_quietly(core, packet, DropReason::SocketQueueFull),
+        _ => Outcome::Done,
+    }
+}
+
+/// RFC 1122 §3.2.2.2: believed only from the gateway in use, and only for a gateway on the link.
+fn redirect(core: &mut Core, packet: Packet, code: RedirectCode, new_gateway: Ipv4Addr) -> Outcome {
+    let Some(quoted) = quoted(&packet) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    if redirect_is_believable(core, &packet, &quoted, new_gateway) {
+        core.exceptions.update_gateway(core.now, quoted.dst, new_gateway);
+    }
+    let message = Message::Redirect { code, gateway: new_gateway };
+    report(core, packet, message, quoted)
+}
+
+fn redirect_is_believable(
+    core: &Core,
+    packet: &Packet,
+    quoted: &Quoted,
+    new_gateway: Ipv4Addr,
+) -> bool {
+    let Ok(header) = Ipv4::parse(packet.network()) else { return false };
+    let Some(link) = packet.meta.link_in.and_then(|link| core.interfaces.get(link)) else {
+        return false;
+    };
+    let Some(route) = core.routes.lookup(quoted.dst, None) else { return false };
+    let gateway = core.exceptions.gateway(core.now, quoted.dst).or(route.gateway);
+    link.config.accept_redirects
+        && !core.config.ipv4.forward
+        && matches!(link.kind, LinkKind::Ethernet(_))
+        && route.kind == RouteKind::Unicast
+        && route.link == Some(link.id)
+        && gateway.unwrap_or(quoted.dst) == header.src()
+        && new_gateway != header.src()
+        && core.routes.lookup(new_gateway, Some(link.id)).is_some_and(|to_gateway| {
+            to_gateway.kind == RouteKind::Unicast && to_gateway.gateway.is_none()
+        })
+        && link.is_on_link(new_gateway)
+}
+
+/// Destination unreachable, source quench, time exceeded, parameter problem (Linux
+/// `icmp_unreach`): obeyed and passed on to the sockets whose packet is quoted.
+fn error_message(core: &mut Core, packet: Packet, message: Message) -> Outcome {
+    let Some(quoted) = quoted(&packet) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    if core.config.icmp.ignore_bogus_error_responses
+        && core.routes.lookup_kind(quoted.dst) == Some(RouteKind::Broadcast)
+    {
+        return drop_quietly(core, packet, DropReason::IcmpIgnored);
+    }
+    if let Message::DestinationUnreachable(Unreachable::FragmentationNeeded { mtu }) = message
+        && !core.config.ipv4.no_pmtu_disc
+        && core.routes.is_local(quoted.src)
+    {
+        learn_path_mtu(core, quoted.dst, mtu);
+    }
+    report(core, packet, message, quoted)
+}
+
+/// RFC 1191 §3.
+fn learn_path_mtu(core: &mut Core, dst: Ipv4Addr, mtu: u16) {
+    let Some(route) = core.routes.lookup(dst, None) else { return };
+    let link_mtu = route.link.and_then(|link| core.interfaces.get(link)).map(|link| link.mtu);
+    let link_mtu = u16::try_from(link_mtu.unwrap_or(0)).unwrap_or(u16::MAX);
+    let route_mtu = route.mtu.map_or(link_mtu, |mtu| mtu.min(link_mtu));
+    core.exceptions.update_pmtu(core.now, dst, mtu, route_mtu);
+}
+
+/// The addresses of the packet that an error quotes; `None` when less is quoted than RFC 792
+/// asks for, the header and eight bytes.
+fn quoted(packet: &Packet) -> Option<Quoted> {
+    let inner = packet.bytes().get(icmpv4::HEADER_LEN..)?;
+    let header_len = quoted_header_len(inner)?;
+    let transport = inner.get(header_len..header_len + 8)?;
+    let protocol = Protocol(inner[9]);
+    let is_echo = protocol == Protocol::ICMP && transport[0] == types::ECHO;
+    let ident = u16::from_be_bytes([transport[4], transport[5]]);
+    let addr = |at: usize| Ipv4Addr::new(inner[at], inner[at + 1], inner[at + 2], inner[at + 3]);
+    Some(Quoted { src: addr(12), dst: addr(16), protocol, ident: is_echo.then_some(ident) })
+}
+
+/// The length of a quoted header. The rest of the packet is cut off, so its total length says
+/// nothing.
+fn quoted_header_len(inner: &[u8]) -> Option<usize> {
+    let header_len = usize::from(inner.first()? & 0x0f) * 4;
+    (inner[0] >> 4 == 4 && header_len >= 20 && inner.len() >= header_len).then_some(header_len)
+}
+
+/// Tells the sockets whose packet is quoted.
+fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted) -> Outcome {
+    let Ok(header) = Ipv4::parse(packet.network()) else {
+        return refuse(core, packet, DropReason::IcmpMalformed);
+    };
+    let offender = IpAddr::V4(header.src());
+    let link = packet.meta.link_in;
+    // Our own errors come back over the loopback, whatever link the packet should have left by.
+    let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
+    let senders = core.sockets.senders_of(quoted, link);
+    if senders.is_empty() {
+        core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
+        core.pool.put(packet);
+        return Outcome::Done;
+    }
+    packet.pull(icmpv4::HEADER_LEN);
+    packet.mark_network();
+    let header_len = quoted_header_len(packet.bytes()).unwrap_or(0);
+    packet.mark_transport(header_len);
+    packet.pull(header_len);
+    let (error, info) = meaning(message);
+    for id in senders {
+        let Ok(socket) = core.sockets.get_mut(id) else { continue };
+        if !socket.options.receive_errors {
+            continue;
+        }
+        let report = SocketErrorReport {
+            error,
+            origin: ErrorOrigin::Icmp,
+            icmp_type: message.icmp_type(),
+            code: message.code(),
+            info,
+            offender: Some(offender),
+            destination: IpAddr::V4(quoted.dst),
+            packet: packet.duplicate(),
+        };
+        if let Err(packet) = socket.report(report) {
+            core.discard(packet, DropReason::SocketQueueFull);
+        }
+    }
+    core.pool.put(packet);
+    Outcome::Done
+}
+
+/// What an error message means to a socket, and the number that comes with it.
+fn meaning(message: Message) -> (SocketError, u32) {
+    match message {
+        Message::DestinationUnreachable(code) => {
+            let mtu = match code {
+                Unreachable::FragmentationNeeded { mtu } => u32::from(mtu),
+                _ => 0,
+            };
+            (SocketError::from_unreachable(code).0, mtu)
+        }
+        Message::Redirect { gateway, .. } => (SocketError::HostUnreachable, u32::from(gateway)),
+        Message::ParameterProblem { pointer, .. } => {
+            (SocketError::ProtocolError, u32::from(pointer))
+        }
+        Message::SourceQuench => (SocketError::RemoteIo, 0),
+        _ => (SocketError::HostUnreachable, 0),
+    }
+}
+
+/// Whether the packet was addressed to more than this host, at the link or above.
+fn sent_to_many(core: &Core, packet: &Packet) -> bool {
+    let Ok(header) = Ipv4::parse(packet.network()) else { return true };
+    let dst = header.dst();
+    packet.meta.packet_type != PacketType::Host
+        && (dst.is_multicast()
+            || dst.is_broadcast()
+            || core.routes.lookup_kind(dst) == Some(RouteKind::Broadcast))
+}
+
+/// RFC 1122 §3.2.2.6 and §3.2.2.8 allow echo and timestamp requests to many to be ignored; any
+/// other message but those of the address mask makes no sense there.
+fn may_be_sent_to_many(core: &Core, icmp_type: u8) -> bool {
+    match icmp_type {
+        types::ECHO | types::TIMESTAMP => !core.config.icmp.echo_ignore_broadcasts,
+        types::ADDRESS_MASK_REQUEST | types::ADDRESS_MASK_REPLY => true,
+        _ => false,
+    }
+}
+
+/// RFC 1122 §3.2.2.6: the reply comes from the address the request went to; if that was many,
+/// from an address of the link it arrived on.
+fn reply_source(
+    core: &Core,
+    packet: &Packet,
+    asked: Ipv4Addr,
+    asker: Ipv4Addr,
+) -> Option<Ipv4Addr> {
+    if packet.meta.packet_type == PacketType::Host || core.routes.is_local(asked) {
+        return Some(asked);
+    }
+    core.source_address(packet.meta.link_in, Some(asker), Scope::Link)
+}
+
+/// Makes the buffer of a request that of its reply.
+fn as_reply(mut packet: Packet) -> Packet {
+    packet.meta = crate::packet::Metadata { mark: packet.meta.mark, ..Default::default() };
+    packet
+}
+
+/// Discards a message with an error in it.
+fn refuse(core: &mut Core, packet: Packet, reason: DropReason) -> Outcome {
+    core.stats.icmp.in_errors += 1;
+    core.discard(packet, reason);
+    Outcome::Done
+}
+
+fn drop_quietly(core: &mut Core, packet: Packet, reason: DropReason) -> Outcome {
+    core.discard(packet, reason);
+    Outcome::Done
+}

@@ -1,0 +1,186 @@
+//! What IPv4 knows of a link: name, MTU, state and addresses (Linux `struct in_device`).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use crate::packet::LinkId;
+use crate::wire::cidr::Ipv4Cidr;
+use crate::wire::ethernet::MacAddr;
+
+/// What frames look like on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Every packet comes straight back; no frames at all.
+    Loopback,
+    /// Ethernet II with this address.
+    Ethernet(MacAddr),
+}
+
+/// How source addresses are checked against the way back (`rp_filter`, RFC 3704).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReversePathFilter {
+    /// Not at all.
+    #[default]
+    Off,
+    /// The best way back must lead over the same link.
+    Strict,
+    /// Some way back must exist.
+    Loose,
+}
+
+/// Settings of one link, named as below `net.ipv4.conf.<link>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceConfig {
+    /// `proxy_arp`: answer ARP requests for addresses routed over another link.
+    pub proxy_arp: bool,
+    /// `rp_filter`.
+    pub rp_filter: ReversePathFilter,
+    /// `accept_local`: take packets from a source address of our own.
+    pub accept_local: bool,
+    /// `route_localnet`: let 127.0.0.0/8 onto this link.
+    pub route_localnet: bool,
+    /// `accept_redirects`: obey ICMP redirects; never obeyed while forwarding.
+    pub accept_redirects: bool,
+    /// `send_redirects`: send ICMP redirects while forwarding.
+    pub send_redirects: bool,
+    /// `accept_source_route`: accept (but do not follow) packets with a source route.
+    pub accept_source_route: bool,
+    /// Probe for and defend addresses on this link (RFC 5227).
+    pub conflict_detection: bool,
+}
+
+impl Default for InterfaceConfig {
+    fn default() -> Self {
+        InterfaceConfig {
+            proxy_arp: false,
+            rp_filter: ReversePathFilter::Off,
+            accept_local: false,
+            route_localnet: false,
+            accept_redirects: true,
+            send_redirects: true,
+            accept_source_route: false,
+            conflict_detection: false,
+        }
+    }
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The address and its subnet.
+    pub cidr: Ipv4Cidr,
+    /// Another address of the same subnet came first (`IFA_F_SECONDARY`).
+    pub secondary: bool,
+    /// Not yet known to be free of conflict; not used (`IFA_F_TENTATIVE`).
+    pub tentative: bool,
+}
+
+/// One link as IPv4 sees it.
+#[derive(Debug, Clone)]
+pub struct Interface {
+    /// Its number.
+    pub id: LinkId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: LinkKind,
+    /// The largest IP packet it carries, in bytes.
+    pub mtu: usize,
+    /// Whether it is up.
+    pub up: bool,
+    /// Settings.
+    pub config: InterfaceConfig,
+    pub(crate) addresses: Vec<InterfaceAddress>,
+    pub(crate) groups: Vec<Ipv4Addr>,
+}
+
+impl Interface {
+    /// Its addresses, the oldest first.
+    pub fn addresses(&self) -> &[InterfaceAddress] {
+        &self.addresses
+    }
+
+    /// Its link-layer address; the loopback has none.
+    pub fn mac(&self) -> Option<MacAddr> {
+        match self.kind {
+            LinkKind::Ethernet(mac) => Some(mac),
+            LinkKind::Loopback => None,
+        }
+    }
+
+    /// Whether it is the loopback.
+    pub fn is_loopback(&self) -> bool {
+        self.kind == LinkKind::Loopback
+    }
+
+    /// Whether the multicast group is received; all-hosts always is (RFC 1112 §4).
+    pub fn is_member(&self, group: Ipv4Addr) -> bool {
+        group == Ipv4Addr::new(224, 0, 0, 1) || self.groups.contains(&group)
+    }
+
+    /// Whether `addr` is in the subnet of one of its addresses (Linux `inet_addr_onlink`).
+    pub fn is_on_link(&self, addr: Ipv4Addr) -> bool {
+        self.usable().any(|address| address.cidr.contains(addr))
+    }
+
+    /// Its addresses that may be used.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.iter().filter(|address| !address.tentative)
+    }
+}
+
+/// The links of a stack, by number.
+#[derive(Debug, Default)]
+pub struct Interfaces {
+    slots: Vec<Option<Interface>>,
+}
+
+impl Interfaces {
+    /// The link with this number.
+    pub fn get(&self, id: LinkId) -> Option<&Interface> {
+        self.slots.get(id.0.checked_sub(1)? as usize)?.as_ref()
+    }
+
+    /// The link with this name.
+    pub fn by_name(&self, name: &str) -> Option<&Interface> {
+        self.iter().find(|interface| interface.name == name)
+    }
+
+    /// All links, in order of their number.
+    pub fn iter(&self) -> impl Iterator<Item = &Interface> {
+        self.slots.iter().flatten()
+    }
+
+    /// A link's name, or its number when it has gone.
+    pub fn name(&self, id: LinkId) -> &str {
+        self.get(id).map_or("?", |interface| &interface.name)
+    }
+
+    /// The link that has `addr` as a usable address of its own.
+    pub fn owner(&self, addr: Ipv4Addr) -> Option<&Interface> {
+        self.iter().find(|link| link.usable().any(|address| address.cidr.addr() == addr))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Interface> {
+        self.slots.get_mut(id.0.checked_sub(1)? as usize)?.as_mut()
+    }
+
+    /// The number that the next new link will get: the lowest that is free.
+    pub(crate) fn next_id(&self) -> LinkId {
+        let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        LinkId(free as u32 + 1)
+    }
+
+    pub(crate) fn insert(&mut self, interface: Interface) {
+        let index = interface.id.0 as usize - 1;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(interface);
+    }
+
+    pub(crate) fn remove(&mut self, id: LinkId) -> Option<Interface> {
+        self.slots.get_mut(id.0.checked_sub(1)? as usize)?.take()
+    }
+}

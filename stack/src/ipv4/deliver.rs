@@ -1,0 +1,209 @@
+//! Packets for this host: options, reassembly, INPUT, and the protocol above.
+
+use core::net::Ipv4Addr;
+
+use super::reassembly::{Outcome, ReassemblyError};
+use super::{Ipv4Layer, options};
+use crate::core::Core;
+use crate::event::{Event, Receiver};
+use crate::filter::hook::HookPoint;
+use crate::flow::Flow;
+use crate::icmp::{self, ErrorLimit};
+use crate::packet::Packet;
+use crate::route::Scope;
+use crate::socket::SocketError;
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::udp;
+use crate::wire::icmpv4::{Icmpv4, Message, TimeExceeded, Unreachable};
+use crate::wire::ipv4::{self, Ipv4, Protocol};
+
+impl Ipv4Layer {
+    /// Gives a packet for this host to whom it is for (Linux `ip_local_deliver`).
+    pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
+        if packet.network_header_len() > ipv4::HEADER_LEN {
+            let addr = own_address(core, &packet);
+            options::record(core, &mut packet, addr);
+        }
+        let is_fragment = Ipv4::parse(packet.network()).is_ok_and(|header| header.is_fragment());
+        if is_fragment {
+            match self.reassemble(core, packet) {
+                Some(whole) => packet = whole,
+                None => return,
+            }
+        }
+        if core.hooks.any(HookPoint::Input) {
+            match self.pass(core, HookPoint::Input, packet) {
+                Some(accepted) => packet = accepted,
+                None => return,
+            }
+        }
+        let Ok(header) = Ipv4::parse(packet.network()) else {
+            core.discard(packet, DropReason::Ipv4HeaderError);
+            return;
+        };
+        let (protocol, header_len) = (header.protocol(), header.header_len());
+        let heard = core.sockets.any_raw(protocol) && deliver_raw(core, &packet, protocol);
+        packet.pull(header_len);
+        match protocol {
+            Protocol::ICMP => {
+                core.stats.ip.in_delivers += 1;
+                if let icmp::Outcome::Reply(reply) = icmp::input(core, packet) {
+                    self.send_icmp(core, reply);
+                }
+            }
+            Protocol::UDP => {
+                core.stats.ip.in_delivers += 1;
+                let refused = udp::input(core, &packet);
+                if refused == DropReason::NoSocket {
+                    let message = Message::DestinationUnreachable(Unreachable::Port);
+                    self.send_error(core, &packet, message);
+                }
+                core.discard(packet, refused);
+            }
+            _ if heard => {
+                core.stats.ip.in_delivers += 1;
+                core.pool.put(packet);
+            }
+            _ => {
+                // RFC 1122 §3.2.2.1.
+                core.stats.ip.in_unknown_protos += 1;
+                let message = Message::DestinationUnreachable(Unreachable::Protocol);
+                self.send_error(core, &packet, message);
+                core.discard(packet, DropReason::UnknownProtocol);
+            }
+        }
+    }
+
+    /// Adds a fragment to its datagram; returns the datagram once it is whole.
+    pub(super) fn reassemble(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        let outcome = self.reassembler.insert(core.now, packet, &mut core.pool);
+        self.count_reassembly(core);
+        match outcome {
+            Outcome::Pending => None,
+            Outcome::Complete { packet, .. } => {
+                core.see(|| Event::Reassembled { packet: &packet });
+                Some(packet)
+            }
+            Outcome::Dropped(error) => {
+                let reason = match error {
+                    ReassemblyError::Duplicate => DropReason::ReassemblyDuplicate,
+                    ReassemblyError::Overlap => DropReason::ReassemblyOverlap,
+                    ReassemblyError::OutOfMemory | ReassemblyError::TooManyFragments => {
+                        DropReason::ReassemblyMemory
+                    }
+                    _ => DropReason::ReassemblyMalformed,
+                };
+                core.discard(Packet::default(), reason);
+                None
+            }
+        }
+    }
+
+    /// Gives up datagrams that waited too long; the source is told if the first fragment came
+    /// (RFC 792, RFC 1122 §3.3.2).
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
+        while let Some(expired) = self.reassembler.expire(now, &mut core.pool) {
+            self.count_reassembly(core);
+            let first = expired.first.unwrap_or_default();
+            if !first.is_empty() {
+                let message = Message::TimeExceeded(TimeExceeded::Reassembly);
+                self.send_error(core, &first, message);
+            }
+            core.discard(first, DropReason::ReassemblyTimeout);
+        }
+    }
+
+    /// Tells the sender of `original` of an error, unless it must not be told.
+    pub(crate) fn send_error(&mut self, core: &mut Core, original: &Packet, message: Message) {
+        let limit = match original.meta.link_in {
+            Some(_) => ErrorLimit::Limited,
+            None => ErrorLimit::Unlimited,
+        };
+        if let Some(outgoing) = icmp::error(core, original, message, limit) {
+            self.send_icmp(core, outgoing);
+        }
+    }
+
+    fn send_icmp(&mut self, core: &mut Core, outgoing: icmp::Outgoing) {
+        let icmp::Outgoing { packet, dst, src, tos, options } = outgoing;
+        core.stats.icmp.count_out(packet.bytes().first().copied().unwrap_or(u8::MAX));
+        // Without DF, as Linux's own ICMP socket sends.
+        let options = options.as_slice();
+        let flow = Flow { src, tos, options, ..Flow::new(dst, Protocol::ICMP) };
+        if self.send(core, packet, &flow).is_err() {
+            core.stats.icmp.out_errors += 1;
+        }
+    }
+
+    fn count_reassembly(&self, core: &mut Core) {
+        let counted = self.reassembler.stats();
+        core.stats.ip.reasm_reqds = counted.reasm_reqds;
+        core.stats.ip.reasm_oks = counted.reasm_oks;
+        core.stats.ip.reasm_fails = counted.reasm_fails;
+        core.stats.ip.reasm_timeout = counted.reasm_timeout;
+        core.stats.ip.reasm_overlaps = counted.reasm_overlaps;
+    }
+}
+
+/// The header length that a possibly malformed header claims.
+pub(super) fn header_len(bytes: &[u8]) -> usize {
+    bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4)
+}
+
+/// Gives a copy to every raw socket that wants the packet (Linux `raw_local_deliver`); tells
+/// whether there was one.
+fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
+    let Ok(header) = Ipv4::parse(packet.network()) else { return false };
+    let (src, dst) = (header.src(), header.dst());
+    let icmp_type = match protocol {
+        Protocol::ICMP => Icmpv4::parse(header.payload()).ok().map(|icmp| icmp.icmp_type()),
+        _ => None,
+    };
+    let mut heard = false;
+    let mut n = 0;
+    while let Some(id) = core.sockets.nth_raw(protocol, n) {
+        n += 1;
+        let Ok(socket) = core.sockets.get_mut(id) else { continue };
+        // raw(7), ICMP_FILTER: only the first 32 types can be filtered.
+        let filtered = icmp_type.is_some_and(|icmp_type| {
+            icmp_type < 32 && socket.options.icmp_filter & (1 << icmp_type) != 0
+        });
+        if filtered || !socket.wants(src, dst, packet.meta.link_in) {
+            continue;
+        }
+        heard = true;
+        let mut copy = core.pool.take(packet.len());
+        copy.meta = packet.meta;
+        copy.put_slice(packet.bytes());
+        copy.mark_network();
+        copy.mark_transport(packet.network_header_len());
+        core.observers.see(core.now, || Event::Delivered { to: Receiver::Raw(id), packet });
+        if let Err(copy) = socket.receive(copy) {
+            core.discard(copy, DropReason::SocketQueueFull);
+        }
+    }
+    heard
+}
+
+/// The address of ours that the packet came to: its destination, or if that is many, one of the
+/// link (Linux `fib_compute_spec_dst`).
+fn own_address(core: &Core, packet: &Packet) -> Ipv4Addr {
+    let Ok(header) = Ipv4::parse(packet.network()) else { return Ipv4Addr::UNSPECIFIED };
+    if core.routes.is_local(header.dst()) {
+        return header.dst();
+    }
+    core.source_address(packet.meta.link_in, Some(header.src()), Scope::Link)
+        .unwrap_or(Ipv4Addr::UNSPECIFIED)
+}
+
+/// What a packet that cannot be sent means to whoever tries.
+pub(super) fn refused(core: &mut Core, packet: Packet, error: SocketError) -> super::SendError {
+    if error == SocketError::NetworkUnreachable {
+        core.stats.ip.out_no_routes += 1;
+    } else {
+        core.stats.ip.out_discards += 1;
+    }
+    core.discard(packet, error.drop_reason());
+    super::SendError { error, mtu: 0 }
+}

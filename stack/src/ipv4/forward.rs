@@ -1,0 +1,155 @@
+//! Packets for others (RFC 1812 §5.2, Linux `ip_forward`).
+
+use core::net::Ipv4Addr;
+
+use super::route::OutputRoute;
+use super::{Ipv4Layer, NextHop, options};
+use crate::core::Core;
+use crate::event::Event;
+use crate::filter::hook::HookPoint;
+use crate::packet::{Packet, PacketType};
+use crate::rng::{KeyedHash, KeyedMap};
+use crate::route::{Match, RouteKind, Scope};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
+use crate::wire::icmpv4::{Message, RedirectCode, TimeExceeded, Unreachable};
+use crate::wire::ipv4::{self, Ipv4};
+
+/// Redirects to one sender before it is taken to ignore them (`route.redirect_number`).
+const REDIRECT_NUMBER: u32 = 9;
+/// The first pause between two redirects; it doubles each time (`route.redirect_load`).
+const REDIRECT_LOAD: Duration = Duration::from_millis(20);
+/// After this long without a redirect it starts anew (`route.redirect_silence`).
+const REDIRECT_SILENCE: Duration = Duration::from_millis(20 << (REDIRECT_NUMBER + 1));
+
+impl Ipv4Layer {
+    pub(super) fn forward(&mut self, core: &mut Core, mut packet: Packet, route: Match) {
+        // RFC 1812 §5.3.4: what came as a link-layer broadcast is not forwarded.
+        if packet.meta.packet_type != PacketType::Host {
+            core.discard(packet, DropReason::LinkBroadcast);
+            return;
+        }
+        let Ok(header) = Ipv4::parse(packet.bytes()) else {
+            core.discard(packet, DropReason::Ipv4HeaderError);
+            return;
+        };
+        let (src, dst, len) = (header.src(), header.dst(), header.total_len());
+        let (ttl, dont_fragment) = (header.ttl(), header.dont_fragment());
+        let has_options = !header.options().is_empty();
+        if ttl <= 1 {
+            core.stats.ip.in_hdr_errors += 1;
+            self.send_error(core, &packet, Message::TimeExceeded(TimeExceeded::Transit));
+            core.discard(packet, DropReason::TtlExpired);
+            return;
+        }
+        let Some(out) = forward_route(core, &route, dst) else {
+            core.discard(packet, DropReason::LinkDown);
+            return;
+        };
+        if dont_fragment && len > out.mtu && packet.meta.gso.is_none() {
+            core.stats.ip.frag_fails += 1;
+            let mtu = out.mtu as u16;
+            let code = Unreachable::FragmentationNeeded { mtu };
+            self.send_error(core, &packet, Message::DestinationUnreachable(code));
+            core.discard(packet, DropReason::FragmentationNeeded);
+            return;
+        }
+        ipv4::decrement_ttl(packet.bytes_mut());
+        if packet.meta.link_in == Some(out.link) {
+            self.redirect(core, &packet, &out, src, dst);
+        }
+        packet.meta.link_out = Some(out.link);
+        core.see(|| Event::Forward { packet: &packet });
+        if core.hooks.any(HookPoint::Forward) {
+            match self.pass(core, HookPoint::Forward, packet) {
+                Some(accepted) => packet = accepted,
+                None => return,
+            }
+        }
+        core.stats.ip.forw_datagrams += 1;
+        if has_options {
+            options::record(core, &mut packet, out.src);
+        }
+        // Every error has been answered already or been counted.
+        let _ = self.postrouting(core, packet, &out);
+    }
+
+    /// RFC 1812 §5.2.7.2: tells the sender of a better first hop on its own link.
+    fn redirect(
+        &mut self,
+        core: &mut Core,
+        packet: &Packet,
+        out: &OutputRoute,
+        src: Ipv4Addr,
+        dst: Ipv4Addr,
+    ) {
+        let NextHop::Unicast(gateway) = out.next_hop else { return };
+        let allowed = core.interfaces.get(out.link).is_some_and(|link| link.config.send_redirects);
+        let sender_is_on_link = core
+            .routes
+            .lookup(src, None)
+            .is_some_and(|back| back.link == Some(out.link) && back.gateway.is_none());
+        if allowed && sender_is_on_link && self.redirects.allow(core.now, src, dst) {
+            let message = Message::Redirect { code: RedirectCode::Host, gateway };
+            self.send_error(core, packet, message);
+        }
+    }
+}
+
+/// How a forwarded packet leaves. A path MTU learnt for our own packets does not count: anybody
+/// could make it small (Linux `ip_forward_use_pmtu`).
+fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRoute> {
+    let link = core.interfaces.get(route.link?).filter(|link| link.up)?;
+    let next_hop = route.next_hop(dst);
+    let mtu = route.mtu.map_or(link.mtu, |mtu| link.mtu.min(usize::from(mtu)));
+    let src = route
+        .source
+        .or_else(|| core.source_address(Some(link.id), Some(next_hop), Scope::Universe));
+    Some(OutputRoute {
+        kind: RouteKind::Unicast,
+        link: link.id,
+        next_hop: NextHop::Unicast(next_hop),
+        src: src.unwrap_or(Ipv4Addr::UNSPECIFIED),
+        mtu,
+        link_mtu: link.mtu,
+        locked: false,
+        loops_back: false,
+    })
+}
+
+/// How often redirects are sent (Linux `ip_rt_send_redirect`).
+#[derive(Debug)]
+pub(super) struct Redirects {
+    senders: KeyedMap<(Ipv4Addr, Ipv4Addr), (u32, Instant)>,
+    limit: usize,
+}
+
+impl Redirects {
+    pub(super) fn new(hash: KeyedHash, limit: usize) -> Self {
+        Redirects { senders: KeyedMap::with_hasher(hash), limit }
+    }
+
+    fn allow(&mut self, now: Instant, sender: Ipv4Addr, destination: Ipv4Addr) -> bool {
+        if self.senders.len() >= self.limit {
+            self.senders.retain(|_, (_, last)| now.saturating_since(*last) < REDIRECT_SILENCE);
+            if self.senders.len() >= self.limit {
+                return false;
+            }
+        }
+        let (sent, last) = self.senders.entry((sender, destination)).or_insert((0, now));
+        let silence = now.saturating_since(*last);
+        if silence > REDIRECT_SILENCE {
+            *sent = 0;
+        }
+        if *sent >= REDIRECT_NUMBER {
+            *last = now;
+            return false;
+        }
+        if *sent > 0 && silence < REDIRECT_LOAD * (1 << *sent) {
+            return false;
+        }
+        *sent += 1;
+        *last = now;
+        true
+    }
+}

@@ -1,0 +1,164 @@
+//! Packets that arrive: validation and the way to local delivery or forwarding.
+
+use super::Ipv4Layer;
+use super::route::{self, InputRoute};
+use super::{deliver, options};
+use crate::core::Core;
+use crate::event::Event;
+use crate::filter::hook::{HookPoint, Verdict};
+use crate::packet::{Packet, PacketType};
+use crate::stats::DropReason;
+use crate::wire::error::WireErrorKind;
+use crate::wire::icmpv4::{Message, parameter_problem};
+use crate::wire::ipv4::Ipv4;
+
+impl Ipv4Layer {
+    /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
+    pub(crate) fn input(&mut self, core: &mut Core, packet: Packet) {
+        let Some(packet) = self.received(core, packet) else { return };
+        match route::input(core, &packet) {
+            Ok(InputRoute::Local) => self.deliver(core, packet),
+            Ok(InputRoute::Forward(route)) => self.forward(core, packet, route),
+            Err(refusal) => {
+                match refusal.reason {
+                    DropReason::NotForwarding => core.stats.ip.in_addr_errors += 1,
+                    DropReason::NoRoute => core.stats.ip.in_no_routes += 1,
+                    DropReason::MartianSource | DropReason::MartianDestination => {
+                        core.stats.ip.in_addr_errors += 1;
+                    }
+                    _ => {}
+                }
+                if let Some(code) = refusal.unreachable {
+                    self.send_error(core, &packet, Message::DestinationUnreachable(code));
+                }
+                core.discard(packet, refusal.reason);
+            }
+        }
+    }
+
+    /// Takes a packet that this host sent to itself, or a copy of one that it sent to many. Where
+    /// it goes was decided when it was sent.
+    pub(crate) fn loop_back(&mut self, core: &mut Core, packet: Packet) {
+        if let Some(packet) = self.received(core, packet) {
+            self.deliver(core, packet);
+        }
+    }
+
+    /// Everything before the route decision: validation, reassembly if a hook wants it,
+    /// PREROUTING.
+    fn received(&mut self, core: &mut Core, mut packet: Packet) -> Option<Packet> {
+        if packet.meta.packet_type == PacketType::OtherHost {
+            core.discard(packet, DropReason::OtherHost);
+            return None;
+        }
+        core.stats.ip.in_receives += 1;
+        core.stats.ip.in_octets += packet.len() as u64;
+        packet.mark_network();
+        let is_fragment = match validate(&mut packet) {
+            Ok(is_fragment) => is_fragment,
+            Err(reason) => {
+                match reason {
+                    DropReason::Ipv4Truncated => core.stats.ip.in_truncated_pkts += 1,
+                    DropReason::Ipv4Checksum => {
+                        core.stats.ip.in_csum_errors += 1;
+                        core.stats.ip.in_hdr_errors += 1;
+                    }
+                    _ => core.stats.ip.in_hdr_errors += 1,
+                }
+                core.discard(packet, reason);
+                return None;
+            }
+        };
+        core.see(|| Event::Ipv4In { packet: &packet });
+        if is_fragment && core.hooks.defragment() {
+            packet = self.reassemble(core, packet)?;
+        }
+        if core.hooks.any(HookPoint::Prerouting) {
+            packet = self.pass(core, HookPoint::Prerouting, packet)?;
+        }
+        let has_options = packet.network_header_len() > crate::wire::ipv4::HEADER_LEN;
+        if has_options {
+            packet = self.check_options(core, packet)?;
+        }
+        Some(packet)
+    }
+
+    /// Runs the hooks at a point; `None` when the packet's way ends there.
+    pub(super) fn pass(
+        &mut self,
+        core: &mut Core,
+        point: HookPoint,
+        mut packet: Packet,
+    ) -> Option<Packet> {
+        match core.hook(point, &mut packet) {
+            Verdict::Accept => {
+                // The hook may have changed the header.
+                let Ok(header) = Ipv4::parse(packet.bytes()) else {
+                    core.discard(packet, DropReason::Ipv4HeaderError);
+                    return None;
+                };
+                let header_len = header.header_len();
+                packet.mark_network();
+                packet.mark_transport(header_len);
+                Some(packet)
+            }
+            Verdict::Drop => {
+                core.discard(packet, DropReason::HookDrop);
+                None
+            }
+            Verdict::Stolen => None,
+            Verdict::Reject(reason) => {
+                self.reject(core, &packet, reason);
+                core.discard(packet, DropReason::HookReject);
+                None
+            }
+        }
+    }
+
+    fn check_options(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        let accept_source_route = packet
+            .meta
+            .link_in
+            .and_then(|link| core.interfaces.get(link))
+            .is_some_and(|link| link.config.accept_source_route);
+        let checked = Ipv4::parse(packet.network()).map(|header| options::check(&header));
+        match checked {
+            Ok(Ok(summary)) if summary.source_route && !accept_source_route => {
+                core.discard(packet, DropReason::SourceRoute);
+                None
+            }
+            Ok(Ok(_)) => Some(packet),
+            Ok(Err(pointer)) => {
+                core.stats.ip.in_hdr_errors += 1;
+                let code = parameter_problem::POINTER;
+                self.send_error(core, &packet, Message::ParameterProblem { code, pointer });
+                core.discard(packet, DropReason::Ipv4OptionError);
+                None
+            }
+            Err(_) => {
+                core.discard(packet, DropReason::Ipv4HeaderError);
+                None
+            }
+        }
+    }
+}
+
+/// RFC 1122 §3.2.1: version, header length, header checksum, total length. Cuts off what is behind
+/// the packet (Ethernet padding), marks the layers and tells whether it is a fragment.
+fn validate(packet: &mut Packet) -> Result<bool, DropReason> {
+    let header = Ipv4::parse(packet.bytes()).map_err(|error| match error.kind {
+        // A whole header that promises more bytes than there are.
+        WireErrorKind::Truncated if error.needed > deliver::header_len(packet.bytes()) => {
+            DropReason::Ipv4Truncated
+        }
+        _ => DropReason::Ipv4HeaderError,
+    })?;
+    if !header.verify_checksum() {
+        return Err(DropReason::Ipv4Checksum);
+    }
+    let (total_len, header_len) = (header.total_len(), header.header_len());
+    let is_fragment = header.is_fragment();
+    packet.truncate(total_len);
+    packet.mark_transport(header_len);
+    Ok(is_fragment)
+}

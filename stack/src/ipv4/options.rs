@@ -1,0 +1,83 @@
+//! Options of received packets (Linux `ip_options_compile`, RFC 791 §3.1, RFC 1812 §5.2.4).
+
+use core::net::Ipv4Addr;
+
+use crate::core::Core;
+use crate::packet::Packet;
+use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::ipv4_options::{self as kinds, Ipv4Options, record_route, record_timestamp};
+
+/// What a packet's options ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Summary {
+    /// There is a loose or strict source route.
+    pub(super) source_route: bool,
+    /// There is a route or a timestamp to record.
+    pub(super) record: bool,
+}
+
+/// Checks the options of a header; the error is the position of the byte at fault, from the start
+/// of the header, as a parameter problem names it.
+pub(super) fn check(header: &Ipv4<'_>) -> Result<Summary, u8> {
+    let mut summary = Summary::default();
+    let (mut route_seen, mut source_route_seen, mut timestamp_seen) = (false, false, false);
+    let fault = |offset: usize| (ipv4::HEADER_LEN + offset) as u8;
+    for option in Ipv4Options::new(header.options()) {
+        let option = option.map_err(|error| fault(error.offset))?;
+        let checked = match option.kind() {
+            kinds::RR => option.route().map(|_| &mut route_seen),
+            kinds::LSRR | kinds::SSRR => option.route().map(|_| &mut source_route_seen),
+            kinds::TS => option.timestamp().and_then(|timestamp| {
+                // RFC 791 §3.1: the overflow count itself may overflow.
+                match timestamp.is_full() && timestamp.overflow() == 15 {
+                    true => Err(kinds::OptionError { offset: option.offset() + 3 }),
+                    false => Ok(&mut timestamp_seen),
+                }
+            }),
+            kinds::RA => {
+                option.router_alert().map_err(|error| fault(error.offset))?;
+                continue;
+            }
+            _ => continue,
+        };
+        let seen = checked.map_err(|error| fault(error.offset))?;
+        // Each of these may appear once (RFC 791 §3.1).
+        if *seen {
+            return Err(fault(option.offset()));
+        }
+        *seen = true;
+    }
+    summary.source_route = source_route_seen;
+    summary.record = route_seen || timestamp_seen;
+    Ok(summary)
+}
+
+/// Enters `addr` and the time where the packet's options ask for it, and mends the header
+/// checksum.
+pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr) {
+    let Ok(header) = Ipv4::parse(packet.network()) else { return };
+    let header_len = header.header_len();
+    let mut spans = [(0usize, 0usize, 0u8); 2];
+    let recorded = Ipv4Options::new(header.options())
+        .flatten()
+        .filter(|option| matches!(option.kind(), kinds::RR | kinds::TS))
+        .map(|option| (option.offset(), option.data().len(), option.kind()));
+    for (span, found) in spans.iter_mut().zip(recorded) {
+        *span = found;
+    }
+    let header = &mut packet.network_mut()[..header_len];
+    for (offset, len, kind) in spans {
+        let start = ipv4::HEADER_LEN + offset;
+        let option = &mut header[start..start + len];
+        let changed = match kind {
+            kinds::RR => record_route(option, addr),
+            kinds::TS => record_timestamp(option, addr, core.timestamp(), |wanted| {
+                core.routes.is_local(wanted)
+            }),
+            _ => Ok(false),
+        };
+        // `check` has accepted these options, and a full one stays as it is.
+        debug_assert!(changed.is_ok());
+    }
+    ipv4::fill_checksum(header);
+}

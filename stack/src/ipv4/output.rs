@@ -1,0 +1,330 @@
+//! Packets that leave: header, OUTPUT, POSTROUTING, fragmentation.
+
+use core::net::Ipv4Addr;
+
+use super::deliver::refused;
+use super::fragment::{FragmentError, fragment};
+use super::route::{self, OutputRoute};
+use super::{Egress, Ipv4Layer, NextHop};
+use crate::core::Core;
+use crate::event::Event;
+use crate::filter::hook::HookPoint;
+use crate::flow::{Flow, PmtuDiscovery};
+use crate::packet::{LinkId, Packet, PacketType};
+use crate::route::RouteKind;
+use crate::socket::SocketError;
+use crate::stats::DropReason;
+use crate::wire::icmpv4::{Message, Unreachable};
+use crate::wire::ipv4::{self, Ipv4, Ipv4Repr, Protocol};
+use crate::wire::ipv4_options::{self, Ipv4Options};
+
+/// Why a packet was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SendError {
+    pub(crate) error: SocketError,
+    /// With [`SocketError::MessageTooLong`], what would have fitted, in bytes of IP packet.
+    pub(crate) mtu: usize,
+}
+
+impl Ipv4Layer {
+    /// Sends a packet whose bytes begin with the transport header (Linux `ip_push_pending_frames`).
+    pub(crate) fn send(
+        &mut self,
+        core: &mut Core,
+        mut packet: Packet,
+        flow: &Flow<'_>,
+    ) -> Result<(), SendError> {
+        let route = match self.route_for(core, flow) {
+            Ok(route) => route,
+            Err(error) => return Err(refused(core, packet, error)),
+        };
+        let header_len = ipv4::HEADER_LEN + flow.options.len();
+        let len = header_len + packet.len();
+        if let Err(mtu) = check_len(flow, &route, len) {
+            core.stats.ip.frag_fails += 1;
+            core.stats.ip.out_discards += 1;
+            core.discard(packet, DropReason::FragmentationNeeded);
+            return Err(SendError { error: SocketError::MessageTooLong, mtu });
+        }
+        let dont_fragment = match flow.pmtu {
+            PmtuDiscovery::Dont => false,
+            PmtuDiscovery::Want => {
+                len <= route.mtu && !route.locked && !core.config.ipv4.no_pmtu_disc
+            }
+            PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
+        };
+        packet.mark_transport(0);
+        let header = packet.push(header_len);
+        header[ipv4::HEADER_LEN..].copy_from_slice(flow.options);
+        let dst = flow_destination(flow, &route);
+        Ipv4Repr {
+            tos: flow.tos,
+            id: self.identifiers.next(core.now, route.src, dst, flow.protocol),
+            dont_fragment,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl: flow.ttl.unwrap_or(match dst.is_multicast() {
+                true => 1,
+                false => core.config.ipv4.default_ttl,
+            }),
+            protocol: flow.protocol,
+            src: route.src,
+            dst,
+            total_len: len as u16,
+            options_len: flow.options.len(),
+        }
+        .emit(header);
+        packet.mark_network();
+        packet.meta.mark = flow.mark;
+        if !flow.options.is_empty() {
+            super::options::record(core, &mut packet, route.src);
+        }
+        self.local_out(core, packet, route, flow)
+    }
+
+    /// Sends a packet that brings its own header (`IP_HDRINCL`, raw(7)). The stack fills in total
+    /// length and checksum always, source and identification where they are zero.
+    pub(crate) fn send_with_header(
+        &mut self,
+        core: &mut Core,
+        mut packet: Packet,
+        flow: &Flow<'_>,
+    ) -> Result<(), SendError> {
+        let route = match self.route_for(core, flow) {
+            Ok(route) => route,
+            Err(error) => return Err(refused(core, packet, error)),
+        };
+        // Linux raw_send_hdrinc: such packets are not fragmented.
+        if packet.len() > route.link_mtu {
+            core.stats.ip.out_discards += 1;
+            core.discard(packet, DropReason::FragmentationNeeded);
+            return Err(SendError { error: SocketError::MessageTooLong, mtu: route.link_mtu });
+        }
+        let len = packet.len() as u16;
+        if let Some(field) = packet.bytes_mut().get_mut(2..4) {
+            field.copy_from_slice(&len.to_be_bytes());
+        }
+        let Ok(header) = Ipv4::parse(packet.bytes()) else {
+            return Err(refused(core, packet, SocketError::InvalidArgument));
+        };
+        let (header_len, protocol) = (header.header_len(), header.protocol());
+        let (src, dst, id) = (header.src(), header.dst(), header.id());
+        let bytes = packet.bytes_mut();
+        if src.is_unspecified() {
+            ipv4::set_src(bytes, route.src);
+        }
+        if id == 0 {
+            ipv4::set_id(bytes, self.identifiers.next(core.now, route.src, dst, protocol));
+        }
+        ipv4::fill_checksum(bytes);
+        packet.mark_network();
+        packet.mark_transport(header_len);
+        packet.meta.mark = flow.mark;
+        self.local_out(core, packet, route, flow)
+    }
+
+    /// The source address that a packet to `dst` would have.
+    pub(crate) fn source_for(
+        &self,
+        core: &mut Core,
+        dst: Ipv4Addr,
+    ) -> Result<Ipv4Addr, SocketError> {
+        route::output(core, &Flow::new(dst, Protocol::RAW)).map(|route| route.src)
+    }
+
+    /// The path MTU to `dst`.
+    pub(crate) fn path_mtu(&self, core: &mut Core, dst: Ipv4Addr) -> Result<usize, SocketError> {
+        route::output(core, &Flow::new(dst, Protocol::RAW)).map(|route| route.mtu)
+    }
+
+    /// Routes a flow and checks that its sender may go there.
+    fn route_for(&mut self, core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, SocketError> {
+        let route = route::output(core, flow)?;
+        // ip(7), SO_BROADCAST.
+        match route.next_hop == NextHop::Broadcast && !flow.broadcast {
+            true => Err(SocketError::PermissionDenied),
+            false => Ok(route),
+        }
+    }
+
+    /// OUTPUT, and the route again if a hook changed what it depends on (Linux
+    /// `ip_route_me_harder`).
+    fn local_out(
+        &mut self,
+        core: &mut Core,
+        mut packet: Packet,
+        mut route: OutputRoute,
+        flow: &Flow<'_>,
+    ) -> Result<(), SendError> {
+        core.stats.ip.out_requests += 1;
+        packet.meta.link_out = Some(route.link);
+        core.see(|| Event::Ipv4Out { packet: &packet });
+        if core.hooks.any(HookPoint::Output) {
+            let before = route_key(&packet);
+            let Some(accepted) = self.pass(core, HookPoint::Output, packet) else {
+                return Err(SendError { error: SocketError::NotPermitted, mtu: 0 });
+            };
+            packet = accepted;
+            if route_key(&packet) != before {
+                let (src, dst, tos, mark) = route_key(&packet);
+                let changed = Flow { src: Some(src), dst, tos, mark, ..*flow };
+                route = match route::output(core, &changed) {
+                    Ok(route) => route,
+                    Err(error) => return Err(refused(core, packet, error)),
+                };
+                packet.meta.link_out = Some(route.link);
+            }
+        }
+        if route.loops_back && (flow.multicast_loop || route.next_hop == NextHop::Broadcast) {
+            let mut copy = packet.duplicate();
+            copy.meta.link_in = Some(route.link);
+            copy.meta.packet_type = match route.next_hop {
+                NextHop::Broadcast => PacketType::Broadcast,
+                _ => PacketType::Multicast,
+            };
+            self.enqueue_backlog(core, copy);
+        }
+        self.postrouting(core, packet, &route)
+    }
+
+    /// POSTROUTING, fragmentation, and on to the link: the only way out.
+    pub(super) fn postrouting(
+        &mut self,
+        core: &mut Core,
+        mut packet: Packet,
+        route: &OutputRoute,
+    ) -> Result<(), SendError> {
+        if core.hooks.any(HookPoint::Postrouting) {
+            match self.pass(core, HookPoint::Postrouting, packet) {
+                Some(accepted) => packet = accepted,
+                None => return Err(SendError { error: SocketError::NotPermitted, mtu: 0 }),
+            }
+        }
+        match route.next_hop {
+            NextHop::Broadcast => core.stats.ip.out_bcast_pkts += 1,
+            NextHop::Multicast(_) => core.stats.ip.out_mcast_pkts += 1,
+            NextHop::Unicast(_) => {}
+        }
+        // RFC 1122 §3.3.6, RFC 1112 §6.1: a multicast with TTL 0 does not leave this host.
+        if let NextHop::Multicast(_) = route.next_hop
+            && Ipv4::parse(packet.bytes()).is_ok_and(|header| header.ttl() == 0)
+        {
+            core.discard(packet, DropReason::TtlExpired);
+            return Ok(());
+        }
+        if packet.len() > route.mtu && packet.meta.gso.is_none() {
+            return self.fragmented(core, packet, route);
+        }
+        self.egress(core, packet, route.link, route.next_hop);
+        Ok(())
+    }
+
+    fn fragmented(
+        &mut self,
+        core: &mut Core,
+        packet: Packet,
+        route: &OutputRoute,
+    ) -> Result<(), SendError> {
+        let dont_fragment = Ipv4::parse(packet.bytes()).is_ok_and(|header| header.dont_fragment());
+        let fits_link = packet.len() <= route.link_mtu;
+        if dont_fragment && fits_link {
+            // A probe beyond the path MTU (PmtuDiscovery::Probe).
+            self.egress(core, packet, route.link, route.next_hop);
+            return Ok(());
+        }
+        if dont_fragment {
+            core.stats.ip.frag_fails += 1;
+            let code = Unreachable::FragmentationNeeded { mtu: route.mtu as u16 };
+            self.send_error(core, &packet, Message::DestinationUnreachable(code));
+            core.discard(packet, DropReason::FragmentationNeeded);
+            return Err(SendError { error: SocketError::MessageTooLong, mtu: route.mtu });
+        }
+        let (link, next_hop) = (route.link, route.next_hop);
+        let first = self.egress.len();
+        let egress = &mut self.egress;
+        let cut = fragment(packet, route.mtu, &mut core.pool, |packet| {
+            egress.push_back(Egress { packet, link, next_hop });
+        });
+        match cut {
+            Ok(fragments) => {
+                core.stats.ip.frag_oks += 1;
+                core.stats.ip.frag_creates += fragments as u64;
+                core.stats.ip.out_transmits += fragments as u64;
+                for Egress { packet, .. } in self.egress.iter().skip(first) {
+                    core.stats.ip.out_octets += packet.len() as u64;
+                }
+                if let Some(Egress { packet, .. }) = self.egress.get(first) {
+                    core.observers.see(core.now, || Event::Fragmented { packet, fragments });
+                }
+                Ok(())
+            }
+            Err(FragmentError::Malformed(_) | FragmentError::TooLong) => {
+                core.stats.ip.frag_fails += 1;
+                core.discard(Packet::default(), DropReason::Ipv4HeaderError);
+                Err(SendError { error: SocketError::InvalidArgument, mtu: 0 })
+            }
+            Err(FragmentError::MtuTooSmall) => {
+                core.stats.ip.frag_fails += 1;
+                core.discard(Packet::default(), DropReason::FragmentationNeeded);
+                Err(SendError { error: SocketError::MessageTooLong, mtu: route.mtu })
+            }
+        }
+    }
+
+    fn egress(&mut self, core: &mut Core, packet: Packet, link: LinkId, next_hop: NextHop) {
+        core.stats.ip.out_transmits += 1;
+        core.stats.ip.out_octets += packet.len() as u64;
+        self.egress.push_back(Egress { packet, link, next_hop });
+    }
+
+    /// Queues a packet of this host for itself.
+    pub(crate) fn enqueue_backlog(&mut self, core: &mut Core, packet: Packet) {
+        if self.backlog.len() >= core.config.core.netdev_max_backlog {
+            core.discard(packet, DropReason::BacklogFull);
+            return;
+        }
+        self.backlog.push_back(packet);
+    }
+}
+
+/// Whether a packet of `len` bytes may be sent; the error is the MTU that forbids it.
+fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usize> {
+    let limit = match flow.pmtu {
+        PmtuDiscovery::Dont | PmtuDiscovery::Want => ipv4::MAX_LEN,
+        // Without DF while the path MTU is only a guess; then it may be fragmented on its way.
+        PmtuDiscovery::Do => route.mtu,
+        PmtuDiscovery::Probe => route.link_mtu,
+    };
+    if len > limit.min(ipv4::MAX_LEN) { Err(limit.min(ipv4::MAX_LEN)) } else { Ok(()) }
+}
+
+/// Where the packet goes: 0.0.0.0 stands for this host.
+fn flow_destination(flow: &Flow<'_>, route: &OutputRoute) -> Ipv4Addr {
+    match route.kind {
+        RouteKind::Local if flow.dst.is_unspecified() => match route.next_hop {
+            NextHop::Unicast(dst) => dst,
+            _ => flow.dst,
+        },
+        _ => flow.dst,
+    }
+}
+
+/// What the route of a packet depends on.
+fn route_key(packet: &Packet) -> (Ipv4Addr, Ipv4Addr, u8, u32) {
+    match Ipv4::parse(packet.bytes()) {
+        Ok(header) => (header.src(), header.dst(), header.tos(), packet.meta.mark),
+        Err(_) => (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0, packet.meta.mark),
+    }
+}
+
+/// Pads the options that a socket wants to send and checks them (`IP_OPTIONS`, ip(7)).
+pub(crate) fn prepare_options(options: &[u8]) -> Result<([u8; 40], usize), SocketError> {
+    let mut padded = [0; ipv4_options::MAX_LEN];
+    let room = padded.get_mut(..options.len()).ok_or(SocketError::InvalidArgument)?;
+    room.copy_from_slice(options);
+    let len = ipv4_options::padded_len(options.len());
+    if Ipv4Options::new(&padded[..len]).any(|option| option.is_err()) {
+        return Err(SocketError::InvalidArgument);
+    }
+    Ok((padded, len))
+}

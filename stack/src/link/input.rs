@@ -1,0 +1,68 @@
+//! Frames that arrive.
+
+use super::Link;
+use crate::packet::{Packet, PacketType};
+use crate::stats::DropReason;
+use crate::wire::ethernet::{self, EtherType, Ethernet, MacAddr};
+use crate::wire::vlan::{self, Vlan};
+
+/// Reads the Ethernet header, decides whom the frame is for and strips the header; the packet's
+/// network header is then at its head. `mac` is the link's own address.
+pub(crate) fn input(
+    link: &mut Link,
+    mac: MacAddr,
+    packet: &mut Packet,
+) -> Result<EtherType, DropReason> {
+    link.counters.rx_packets += 1;
+    link.counters.rx_bytes += packet.len() as u64;
+    packet.mark_mac();
+    let Ok(frame) = Ethernet::parse(packet.bytes()) else {
+        link.counters.rx_errors += 1;
+        return Err(DropReason::EthernetMalformed);
+    };
+    let (dst, ethertype) = (frame.dst(), frame.ethertype());
+    packet.meta.packet_type = packet_type(mac, dst);
+    match packet.meta.packet_type {
+        PacketType::OtherHost if !link.promiscuous => {
+            link.counters.rx_otherhost_dropped += 1;
+            return Err(DropReason::OtherHost);
+        }
+        PacketType::Multicast => link.counters.multicast += 1,
+        _ => {}
+    }
+    packet.pull(ethernet::HEADER_LEN);
+    let ethertype = strip_priority_tag(packet, ethertype).inspect_err(|_| {
+        link.counters.rx_dropped += 1;
+    })?;
+    packet.mark_network();
+    Ok(ethertype)
+}
+
+/// Whom `dst` names on a link whose own address is `mac`.
+fn packet_type(mac: MacAddr, dst: MacAddr) -> PacketType {
+    if dst == mac {
+        PacketType::Host
+    } else if dst.is_broadcast() {
+        PacketType::Broadcast
+    } else if dst.is_multicast() {
+        PacketType::Multicast
+    } else {
+        PacketType::OtherHost
+    }
+}
+
+/// IEEE 802.1Q §6.9: VLAN 0 is no VLAN, the tag only carries a priority. Any other VLAN needs a
+/// link of its own.
+fn strip_priority_tag(packet: &mut Packet, ethertype: EtherType) -> Result<EtherType, DropReason> {
+    if !matches!(ethertype, EtherType::VLAN | EtherType::QINQ) {
+        return Ok(ethertype);
+    }
+    let Ok(tag) = Vlan::parse(packet.bytes()) else { return Err(DropReason::EthernetMalformed) };
+    if tag.vid() != 0 {
+        return Err(DropReason::UnknownVlan);
+    }
+    let (priority, inner) = (tag.pcp(), tag.ethertype());
+    packet.meta.priority = u32::from(priority);
+    packet.pull(vlan::HEADER_LEN);
+    Ok(inner)
+}

@@ -1,0 +1,53 @@
+//! Links: the frames below IPv4 and the queue in front of a device.
+
+pub(crate) mod input;
+pub(crate) mod output;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+use crate::packet::Packet;
+use crate::stats::LinkCounters;
+use crate::wire::ethernet::MacAddr;
+
+/// What a device does itself, so that the stack need not (Linux `NETIF_F_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Finishes transport checksums of packets it is given.
+    pub tx_checksum: bool,
+    /// Takes large segments up to this many bytes of IP packet; 0 takes none.
+    pub max_gso_size: u32,
+}
+
+/// A new Ethernet link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Its name, unique in the stack, at most 15 bytes.
+    pub name: String,
+    /// Its own address.
+    pub mac: MacAddr,
+    /// The largest IP packet it carries, 68 to 65535 bytes (RFC 791: 68 is the least).
+    pub mtu: usize,
+    /// What its device does itself.
+    pub capabilities: Capabilities,
+}
+
+impl LinkConfig {
+    /// A link with MTU 1500 whose device does nothing itself.
+    pub fn new(name: &str, mac: MacAddr) -> Self {
+        LinkConfig { name: name.into(), mac, mtu: 1500, capabilities: Capabilities::default() }
+    }
+}
+
+/// The link-layer side of a link; IPv4's side is [`Interface`](crate::interface::Interface).
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) capabilities: Capabilities,
+    /// Takes frames for other hosts too.
+    pub(crate) promiscuous: bool,
+    pub(crate) counters: LinkCounters,
+    /// Frames for the device, oldest first; at most `tx_queue_len`.
+    pub(crate) queue: VecDeque<Packet>,
+}

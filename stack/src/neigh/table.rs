@@ -1,0 +1,256 @@
+//! The table of neighbours: keyed, bounded, collected.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::{Action, Neighbour, NudState};
+use crate::config::NeighConfig;
+use crate::packet::{LinkId, Packet};
+use crate::rng::{KeyedHash, KeyedMap, Rng};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
+use crate::timer::{TimerId, TimerWheel};
+use crate::wire::ethernet::MacAddr;
+
+/// Entries that changed within this time survive a collection that makes room (Linux
+/// `neigh_forced_gc`).
+const FORCED_GC_AGE: Duration = Duration::from_secs(5);
+/// The mean reachable time is drawn anew this often (Linux `neigh_periodic_work`).
+const REACHABLE_TIME_REFRESH: Duration = Duration::from_secs(300);
+
+/// One neighbour.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) link: LinkId,
+    pub(super) addr: IpAddr,
+    pub(super) mac: Option<MacAddr>,
+    pub(super) state: NudState,
+    /// When it last proved to be there.
+    pub(super) confirmed: Instant,
+    /// When state or address last changed.
+    pub(super) updated: Instant,
+    /// When a packet was last sent to it.
+    pub(super) used: Instant,
+    /// Solicitations sent since the state was entered.
+    pub(super) probes: u8,
+    pub(super) timer: Option<TimerId>,
+    /// Packets that wait for resolution; empty unless INCOMPLETE. At most `unres_qlen`.
+    pub(super) queue: VecDeque<Packet>,
+}
+
+impl Entry {
+    fn public(&self) -> Neighbour {
+        Neighbour { link: self.link, addr: self.addr, mac: self.mac, state: self.state }
+    }
+}
+
+/// The neighbours of one stack.
+#[derive(Debug)]
+pub(crate) struct NeighbourTable {
+    pub(super) config: NeighConfig,
+    pub(super) entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    index: KeyedMap<(LinkId, IpAddr), usize>,
+    /// Keys are indices of `entries`.
+    pub(super) timers: TimerWheel<usize>,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) reachable_time: Duration,
+    reachable_time_drawn: Instant,
+    next_gc: Option<Instant>,
+    next_forced_gc: Instant,
+    rng: Rng,
+    pub(crate) res_failed: u64,
+    pub(crate) unres_discards: u64,
+    pub(crate) table_fulls: u64,
+}
+
+impl NeighbourTable {
+    pub(crate) fn new(config: NeighConfig, mut rng: Rng) -> Self {
+        let reachable_time = draw_reachable_time(&config, &mut rng);
+        NeighbourTable {
+            index: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
+            config,
+            entries: Vec::new(),
+            free: Vec::new(),
+            timers: TimerWheel::new(),
+            actions: VecDeque::new(),
+            reachable_time,
+            reachable_time_drawn: Instant::ZERO,
+            next_gc: None,
+            next_forced_gc: Instant::ZERO,
+            rng,
+            res_failed: 0,
+            unres_discards: 0,
+            table_fulls: 0,
+        }
+    }
+
+    /// Every neighbour.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Neighbour> {
+        self.entries.iter().flatten().map(Entry::public)
+    }
+
+    /// One neighbour.
+    pub(crate) fn get(&self, link: LinkId, addr: IpAddr) -> Option<Neighbour> {
+        self.find(link, addr).and_then(|index| self.entries[index].as_ref()).map(Entry::public)
+    }
+
+    /// The packet that has waited longest for `addr`.
+    pub(crate) fn first_waiting(&self, link: LinkId, addr: IpAddr) -> Option<&Packet> {
+        let index = self.find(link, addr)?;
+        self.entries[index].as_ref()?.queue.front()
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match (self.timers.next_deadline(), self.next_gc) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Sets an entry by hand; it stays until deleted. `false` when the table is full.
+    pub(crate) fn set_permanent(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        addr: IpAddr,
+        mac: MacAddr,
+    ) -> bool {
+        let Some(index) = self.find_or_create(now, link, addr) else { return false };
+        self.learn(now, index, mac, NudState::Permanent);
+        true
+    }
+
+    /// Removes an entry; packets that wait for it are discarded.
+    pub(crate) fn remove(&mut self, link: LinkId, addr: IpAddr) -> bool {
+        let index = self.find(link, addr);
+        index.inspect(|index| self.delete(*index, DropReason::NeighbourFailed)).is_some()
+    }
+
+    /// Forgets everything about a link, because it went down or away.
+    pub(crate) fn flush_link(&mut self, link: LinkId) {
+        for index in 0..self.entries.len() {
+            if self.entries[index].as_ref().is_some_and(|entry| entry.link == link) {
+                self.delete(index, DropReason::LinkDown);
+            }
+        }
+    }
+
+    pub(super) fn find(&self, link: LinkId, addr: IpAddr) -> Option<usize> {
+        self.index.get(&(link, addr)).copied()
+    }
+
+    pub(super) fn find_or_create(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        addr: IpAddr,
+    ) -> Option<usize> {
+        if let Some(index) = self.find(link, addr) {
+            return Some(index);
+        }
+        if !self.make_room(now) {
+            self.table_fulls += 1;
+            return None;
+        }
+        let entry = Entry {
+            link,
+            addr,
+            mac: None,
+            // Linux NUD_NONE: nothing is known and nothing has been asked.
+            state: NudState::Failed,
+            confirmed: now - self.reachable_time * 2,
+            updated: now,
+            used: now,
+            probes: 0,
+            timer: None,
+            queue: VecDeque::new(),
+        };
+        let index = self.free.pop().unwrap_or(self.entries.len());
+        if index == self.entries.len() {
+            self.entries.push(None);
+        }
+        self.entries[index] = Some(entry);
+        self.index.insert((link, addr), index);
+        self.next_gc.get_or_insert(now + self.config.gc_interval);
+        Some(index)
+    }
+
+    /// The periodic collection (Linux `neigh_periodic_work`): failed and long unused entries go,
+    /// once there are more than `gc_thresh1`.
+    pub(super) fn collect(&mut self, now: Instant) {
+        if self.next_gc.is_none_or(|at| at > now) {
+            return;
+        }
+        if now.saturating_since(self.reachable_time_drawn) > REACHABLE_TIME_REFRESH {
+            self.reachable_time = draw_reachable_time(&self.config, &mut self.rng);
+            self.reachable_time_drawn = now;
+        }
+        if self.index.len() >= self.config.gc_thresh1 {
+            let stale_time = self.config.gc_stale_time;
+            self.delete_where(usize::MAX, |entry| {
+                // A confirmation counts as use.
+                let used = entry.used.max(entry.confirmed);
+                entry.timer.is_none()
+                    && (entry.state == NudState::Failed || now.saturating_since(used) > stale_time)
+            });
+        }
+        self.next_gc = (!self.index.is_empty()).then_some(now + self.config.gc_interval);
+    }
+
+    /// Makes room for one more entry (Linux `neigh_alloc`, `neigh_forced_gc`).
+    fn make_room(&mut self, now: Instant) -> bool {
+        let len = self.index.len();
+        let full = len >= self.config.gc_thresh3;
+        if len >= self.config.gc_thresh2 && now >= self.next_forced_gc {
+            self.delete_where(len - self.config.gc_thresh2 + 1, |entry| {
+                entry.state == NudState::Failed
+                    || now.saturating_since(entry.updated) > FORCED_GC_AGE
+            });
+            // A full table is swept at most ten times a second, so that a scan of the subnet does
+            // not make every packet walk the table.
+            let pause = if full { Duration::from_millis(100) } else { FORCED_GC_AGE };
+            self.next_forced_gc = now + pause;
+        }
+        self.index.len() < self.config.gc_thresh3
+    }
+
+    fn delete_where(&mut self, limit: usize, mut expendable: impl FnMut(&Entry) -> bool) {
+        let mut deleted = 0;
+        for index in 0..self.entries.len() {
+            if deleted == limit {
+                return;
+            }
+            let Some(entry) = &self.entries[index] else { continue };
+            if entry.state != NudState::Permanent && expendable(entry) {
+                self.delete(index, DropReason::NeighbourTableFull);
+                deleted += 1;
+            }
+        }
+    }
+
+    fn delete(&mut self, index: usize, reason: DropReason) {
+        let Some(entry) = self.entries[index].take() else { return };
+        self.index.remove(&(entry.link, entry.addr));
+        self.free.push(index);
+        if let Some(timer) = entry.timer {
+            self.timers.cancel(timer);
+        }
+        for packet in entry.queue {
+            self.actions.push_back(Action::Discard { packet, reason });
+        }
+    }
+}
+
+/// RFC 4861 §6.3.2: uniform between 0.5 and 1.5 times the base.
+fn draw_reachable_time(config: &NeighConfig, rng: &mut Rng) -> Duration {
+    let base = config.base_reachable_time;
+    rng.duration_between(base / 2, base * 3 / 2)
+}

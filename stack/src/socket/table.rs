@@ -1,0 +1,282 @@
+//! The table of sockets.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::{ErrorOrigin, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions};
+use crate::config::CoreConfig;
+use crate::flow::PmtuDiscovery;
+use crate::packet::{LinkId, Packet};
+use crate::rng::{KeyedHash, KeyedMap, Rng};
+use crate::wire::ipv4::Protocol;
+
+/// One socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) kind: SocketKind,
+    pub(crate) options: SocketOptions,
+    /// The address it is bound to.
+    pub(crate) local: Option<Ipv4Addr>,
+    /// The address it is connected to.
+    pub(crate) peer: Option<Ipv4Addr>,
+    receive_queue: VecDeque<Packet>,
+    /// Sum of `true_size` over `receive_queue`; exceeds `receive_buffer` by less than one packet.
+    receive_bytes: usize,
+    errors: VecDeque<SocketErrorReport>,
+    max_errors: usize,
+}
+
+/// The addresses of a packet that an ICMP error quotes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quoted {
+    pub(crate) src: Ipv4Addr,
+    pub(crate) dst: Ipv4Addr,
+    pub(crate) protocol: Protocol,
+    /// The identifier, when it is an ICMP echo request.
+    pub(crate) ident: Option<u16>,
+}
+
+impl Socket {
+    /// Whether a packet from `src` to `dst` that arrived by `link` is for this socket.
+    pub(crate) fn wants(&self, src: Ipv4Addr, dst: Ipv4Addr, link: Option<LinkId>) -> bool {
+        self.local.is_none_or(|local| local == dst)
+            && self.peer.is_none_or(|peer| peer == src)
+            && self.options.bind_link.is_none_or(|bound| link == Some(bound))
+    }
+
+    /// Queues a packet, or gives it back when the queue is full.
+    pub(crate) fn receive(&mut self, packet: Packet) -> Result<(), Packet> {
+        if self.receive_bytes >= self.options.receive_buffer {
+            return Err(packet);
+        }
+        self.receive_bytes += packet.true_size();
+        self.receive_queue.push_back(packet);
+        Ok(())
+    }
+
+    /// The packet that has waited longest.
+    pub(crate) fn next_packet(&mut self) -> Option<Packet> {
+        let packet = self.receive_queue.pop_front()?;
+        self.receive_bytes -= packet.true_size();
+        Some(packet)
+    }
+
+    /// Queues an error, or gives its packet back when the queue is full.
+    pub(crate) fn report(&mut self, report: SocketErrorReport) -> Result<(), Packet> {
+        if self.errors.len() >= self.max_errors {
+            return Err(report.packet);
+        }
+        self.errors.push_back(report);
+        Ok(())
+    }
+
+    /// The error that has waited longest.
+    pub(crate) fn next_error(&mut self) -> Option<SocketErrorReport> {
+        self.errors.pop_front()
+    }
+
+    /// Whether something waits to be received, an error included.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.receive_queue.is_empty() || !self.errors.is_empty()
+    }
+}
+
+/// The sockets of one stack.
+#[derive(Debug)]
+pub(crate) struct SocketTable {
+    slots: Vec<(u32, Option<Socket>)>,
+    free: Vec<u32>,
+    by_ident: KeyedMap<u16, u32>,
+    by_protocol: KeyedMap<Protocol, Vec<u32>>,
+    max_sockets: usize,
+    rmem_default: usize,
+    max_errors: usize,
+}
+
+impl SocketTable {
+    pub(crate) fn new(config: &CoreConfig, rng: &mut Rng) -> Self {
+        SocketTable {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_ident: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
+            by_protocol: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
+            max_sockets: config.max_sockets,
+            rmem_default: config.rmem_default,
+            max_errors: config.max_error_queue,
+        }
+    }
+
+    /// Opens a ping socket with this identifier, or with a free one.
+    pub(crate) fn open_ping(
+        &mut self,
+        ident: Option<u16>,
+        rng: &mut Rng,
+    ) -> Result<SocketId, SocketError> {
+        let ident = match ident {
+            Some(ident) if self.by_ident.contains_key(&ident) => {
+                return Err(SocketError::AddressInUse);
+            }
+            Some(ident) => ident,
+            None => {
+                // RFC 6056 §3.3.1: a random start, then the next free one.
+                let start = rng.next_u32() as u16;
+                (0..=u16::MAX)
+                    .map(|step| start.wrapping_add(step))
+                    .find(|ident| *ident != 0 && !self.by_ident.contains_key(ident))
+                    .ok_or(SocketError::AddressInUse)?
+            }
+        };
+        let id = self.insert(SocketKind::Ping { ident })?;
+        self.by_ident.insert(ident, id.index);
+        Ok(id)
+    }
+
+    /// Opens a raw socket for a protocol.
+    pub(crate) fn open_raw(&mut self, protocol: Protocol) -> Result<SocketId, SocketError> {
+        let id = self.insert(SocketKind::Raw { protocol })?;
+        self.by_protocol.entry(protocol).or_default().push(id.index);
+        Ok(id)
+    }
+
+    /// Closes a socket and returns it, for its packets.
+    pub(crate) fn close(&mut self, id: SocketId) -> Result<Socket, SocketError> {
+        self.get(id)?;
+        let (generation, slot) = &mut self.slots[id.index as usize];
+        let Some(socket) = slot.take() else { return Err(SocketError::BadSocket) };
+        *generation += 1;
+        self.free.push(id.index);
+        match socket.kind {
+            SocketKind::Ping { ident } => {
+                self.by_ident.remove(&ident);
+            }
+            SocketKind::Raw { protocol } => {
+                if let Some(list) = self.by_protocol.get_mut(&protocol) {
+                    list.retain(|index| *index != id.index);
+                    if list.is_empty() {
+                        self.by_protocol.remove(&protocol);
+                    }
+                }
+            }
+        }
+        Ok(socket)
+    }
+
+    pub(crate) fn get(&self, id: SocketId) -> Result<&Socket, SocketError> {
+        match self.slots.get(id.index as usize) {
+            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
+            _ => Err(SocketError::BadSocket),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Result<&mut Socket, SocketError> {
+        match self.slots.get_mut(id.index as usize) {
+            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
+            _ => Err(SocketError::BadSocket),
+        }
+    }
+
+    /// The ping socket with this identifier that wants a reply from `src` to `dst`.
+    pub(crate) fn find_ping(
+        &self,
+        ident: u16,
+        src: Ipv4Addr,
+        dst: Ipv4Addr,
+        link: Option<LinkId>,
+    ) -> Option<SocketId> {
+        let id = self.id_at(*self.by_ident.get(&ident)?)?;
+        self.get(id).is_ok_and(|socket| socket.wants(src, dst, link)).then_some(id)
+    }
+
+    /// Whether any raw socket is open for the protocol.
+    pub(crate) fn any_raw(&self, protocol: Protocol) -> bool {
+        !self.by_protocol.is_empty() && self.by_protocol.contains_key(&protocol)
+    }
+
+    /// The `n`th raw socket of the protocol.
+    pub(crate) fn nth_raw(&self, protocol: Protocol, n: usize) -> Option<SocketId> {
+        self.id_at(*self.by_protocol.get(&protocol)?.get(n)?)
+    }
+
+    /// The sockets that sent the packet an ICMP error quotes, as far as that can be told: the
+    /// ping socket with its identifier and the raw sockets of its protocol.
+    pub(crate) fn senders_of(&self, quoted: Quoted, link: Option<LinkId>) -> Vec<SocketId> {
+        // The error's destination is the quoted source, and the other way round.
+        let (src, dst) = (quoted.dst, quoted.src);
+        let ping = quoted.ident.and_then(|ident| self.find_ping(ident, src, dst, link));
+        let raw = self.by_protocol.get(&quoted.protocol).into_iter().flatten();
+        let raw = raw
+            .filter_map(|index| self.id_at(*index))
+            .filter(|id| self.get(*id).is_ok_and(|socket| socket.wants(src, dst, link)));
+        ping.into_iter().chain(raw).collect()
+    }
+
+    /// Queues an error found before the packet left (Linux `ip_local_error`).
+    pub(crate) fn report_local(
+        &mut self,
+        id: SocketId,
+        error: SocketError,
+        info: u32,
+        destination: Ipv4Addr,
+        packet: Packet,
+    ) -> Result<(), Packet> {
+        match self.get_mut(id) {
+            Ok(socket) if socket.options.receive_errors => socket.report(SocketErrorReport {
+                error,
+                origin: ErrorOrigin::Local,
+                icmp_type: 0,
+                code: 0,
+                info,
+                offender: None,
+                destination: IpAddr::V4(destination),
+                packet,
+            }),
+            _ => Err(packet),
+        }
+    }
+
+    fn id_at(&self, index: u32) -> Option<SocketId> {
+        let (generation, socket) = self.slots.get(index as usize)?;
+        socket.as_ref().map(|_| SocketId { index, generation: *generation })
+    }
+
+    fn insert(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
+        if self.slots.len() - self.free.len() >= self.max_sockets {
+            return Err(SocketError::TooManySockets);
+        }
+        let socket = Socket {
+            kind,
+            options: SocketOptions {
+                ttl: None,
+                multicast_ttl: 1,
+                tos: 0,
+                pmtu_discovery: PmtuDiscovery::Want,
+                broadcast: false,
+                bind_link: None,
+                ip_options: Vec::new(),
+                mark: 0,
+                header_included: false,
+                multicast_loop: true,
+                receive_buffer: self.rmem_default,
+                receive_errors: false,
+                icmp_filter: 0,
+            },
+            local: None,
+            peer: None,
+            receive_queue: VecDeque::new(),
+            receive_bytes: 0,
+            errors: VecDeque::new(),
+            max_errors: self.max_errors,
+        };
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push((0, None));
+                self.slots.len() as u32 - 1
+            }
+        };
+        let (generation, slot) = &mut self.slots[index as usize];
+        *slot = Some(socket);
+        Ok(SocketId { index, generation: *generation })
+    }
+}

@@ -1,0 +1,238 @@
+//! The stack: one network namespace, driven from outside.
+//!
+//! Everything below is called from here and nothing below calls back: links give packets to ARP
+//! and IPv4, these leave what is to be sent in queues, and [`Stack::flush`] carries it on to the
+//! neighbour cache and the links.
+
+mod configure;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+pub use configure::ConfigError;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::arp::ArpLayer;
+use crate::config::Config;
+use crate::core::Core;
+use crate::event::{Event, Observer};
+use crate::filter::hook::{Hook, HookId, HookPoint};
+use crate::interface::LinkKind;
+use crate::ipv4::Ipv4Layer;
+use crate::link::{self, Link};
+use crate::neigh::NeighbourTable;
+use crate::packet::{ChecksumState, LinkId, Metadata, Packet};
+use crate::rng::Rng;
+use crate::stats::{DropReason, Snapshot};
+use crate::time::{Duration, Instant};
+use crate::wire::ethernet::EtherType;
+
+/// A TCP/IP stack. See the [crate] for how it is driven.
+#[derive(Debug)]
+pub struct Stack {
+    core: Core,
+    ipv4: Ipv4Layer,
+    arp: ArpLayer,
+    neighbours: NeighbourTable,
+    /// Indexed by link number minus one, as `core.interfaces` is.
+    links: Vec<Option<Link>>,
+}
+
+impl Stack {
+    /// A stack with nothing but its loopback link `lo`, which is up with 127.0.0.1/8. All its
+    /// random numbers come from `seed`; a seed that others can guess makes them guessable too.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let neighbours = NeighbourTable::new(config.neigh.clone(), Rng::new(rng.next_u64()));
+        let ipv4 = Ipv4Layer::new(&config, &mut rng);
+        let mut stack = Stack {
+            core: Core::new(config, rng),
+            ipv4,
+            arp: ArpLayer::default(),
+            neighbours,
+            links: Vec::new(),
+        };
+        stack.add_loopback();
+        stack
+    }
+
+    /// Takes a frame that a device received: its bytes begin with the Ethernet header. Of its
+    /// metadata only checksum state and segmentation count; the rest is set here.
+    pub fn handle_frame(&mut self, now: Instant, link: LinkId, mut packet: Packet) {
+        self.advance(now);
+        packet.meta = Metadata {
+            link_in: Some(link),
+            timestamp: now,
+            checksum: packet.meta.checksum,
+            gso: packet.meta.gso,
+            ..Metadata::default()
+        };
+        self.core.see(|| Event::LinkIn { link, packet: &packet });
+        match self.link_input(link, &mut packet) {
+            Ok(EtherType::IPV4) => self.ipv4.input(&mut self.core, packet),
+            Ok(EtherType::ARP) => {
+                self.arp.input(&mut self.core, &mut self.neighbours, link, packet);
+                self.conclude_conflicts();
+            }
+            Ok(_) => {
+                if let Some(link) = self.link_mut(link) {
+                    link.counters.rx_nohandler += 1;
+                }
+                self.core.discard(packet, DropReason::UnhandledEtherType);
+            }
+            Err(reason) => self.core.discard(packet, reason),
+        }
+        self.flush();
+    }
+
+    /// Runs the timers that are due, and delivers what this host has sent to itself.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.neighbours.handle_timeout(now);
+        self.arp.handle_timeout(&mut self.core, now);
+        self.conclude_conflicts();
+        self.ipv4.handle_timeout(&mut self.core, now);
+        self.flush();
+        for _ in 0..self.core.config.core.netdev_budget {
+            let Some(packet) = self.ipv4.poll_backlog() else { break };
+            self.loop_back(packet);
+            self.flush();
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.ipv4.has_backlog() {
+            return Some(self.core.now);
+        }
+        let timeouts =
+            [self.neighbours.poll_timeout(), self.arp.poll_timeout(), self.ipv4.poll_timeout()];
+        timeouts.into_iter().flatten().min()
+    }
+
+    /// The next frame for the device of `link`; its bytes begin with the Ethernet header. When
+    /// the device has sent it, [`recycle`](Self::recycle) it.
+    pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Packet> {
+        self.advance(now);
+        self.link_mut(link)?.queue.pop_front()
+    }
+
+    /// An empty packet with room for `capacity` bytes, from the stack's pool.
+    pub fn take_buffer(&mut self, capacity: usize) -> Packet {
+        self.core.pool.take(capacity)
+    }
+
+    /// Takes a packet that is done with, to use its buffer again.
+    pub fn recycle(&mut self, packet: Packet) {
+        self.core.pool.put(packet);
+    }
+
+    /// The stack's free buffers, for a device to read into.
+    pub fn pool(&mut self) -> &mut crate::packet::PacketPool {
+        &mut self.core.pool
+    }
+
+    /// Settings in force.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// Switches forwarding on or off (`net.ipv4.ip_forward`).
+    pub fn set_forwarding(&mut self, forward: bool) {
+        self.core.config.ipv4.forward = forward;
+    }
+
+    /// Tells the stack the time of day, for ICMP and IP timestamps: at `now` it was `unix` after
+    /// 1970-01-01 00:00 UTC.
+    pub fn set_wall_clock(&mut self, now: Instant, unix: Duration) {
+        self.core.wall_clock = Some(unix.saturating_sub(now - Instant::ZERO));
+    }
+
+    /// Lets `observer` see every event from now on; `None` ends it. Returns the one before.
+    pub fn set_observer(
+        &mut self,
+        observer: Option<Box<dyn Observer + Send>>,
+    ) -> Option<Box<dyn Observer + Send>> {
+        core::mem::replace(&mut self.core.observers.0, observer)
+    }
+
+    /// Registers a hook at some points, each with its priority (see
+    /// [`priority`](crate::filter::hook::priority)).
+    pub fn register_hook(
+        &mut self,
+        points: &[(HookPoint, i32)],
+        hook: Box<dyn Hook + Send>,
+    ) -> HookId {
+        self.core.hooks.register(points, hook)
+    }
+
+    /// Takes a hook out again and returns it.
+    pub fn unregister_hook(&mut self, id: HookId) -> Option<Box<dyn Hook + Send>> {
+        self.core.hooks.unregister(id)
+    }
+
+    /// A copy of every counter.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut arp = self.core.stats.arp;
+        arp.res_failed = self.neighbours.res_failed;
+        arp.unres_discards = self.neighbours.unres_discards;
+        arp.table_fulls = self.neighbours.table_fulls;
+        let links = self.core.interfaces.iter().filter_map(|interface| {
+            let link = self.links.get(interface.id.0 as usize - 1)?.as_ref()?;
+            Some((interface.id, interface.name.clone(), link.counters))
+        });
+        let drops = DropReason::ALL.iter().map(|reason| (*reason, self.core.stats.drops(*reason)));
+        Snapshot {
+            ip: self.core.stats.ip,
+            icmp: self.core.stats.icmp,
+            arp,
+            udp: self.core.stats.udp,
+            links: links.collect(),
+            drops: drops.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+
+    /// Bytes of buffer that incomplete datagrams take.
+    pub fn reassembly_memory(&self) -> usize {
+        self.ipv4.reassembly_memory()
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.core.now = self.core.now.max(now);
+    }
+
+    fn link_input(&mut self, link: LinkId, packet: &mut Packet) -> Result<EtherType, DropReason> {
+        let interface = self.core.interfaces.get(link).ok_or(DropReason::LinkDown)?;
+        let LinkKind::Ethernet(mac) = interface.kind else { return Err(DropReason::LinkDown) };
+        let up = interface.up;
+        let link = self.link_mut(link).ok_or(DropReason::LinkDown)?;
+        if !up {
+            link.counters.rx_dropped += 1;
+            return Err(DropReason::LinkDown);
+        }
+        link::input::input(link, mac, packet)
+    }
+
+    /// Delivers a packet of this host to itself.
+    fn loop_back(&mut self, mut packet: Packet) {
+        packet.meta.timestamp = self.core.now;
+        // What never was on a wire cannot have been damaged.
+        if packet.meta.checksum == ChecksumState::None {
+            packet.meta.checksum = ChecksumState::Unnecessary;
+        }
+        let len = packet.len() as u64;
+        if let Some(lo) = self.link_mut(LinkId::LOOPBACK) {
+            lo.counters.rx_packets += 1;
+            lo.counters.rx_bytes += len;
+        }
+        self.core.see(|| Event::LinkIn { link: LinkId::LOOPBACK, packet: &packet });
+        self.ipv4.loop_back(&mut self.core, packet);
+    }
+
+    fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(link.0.checked_sub(1)? as usize)?.as_mut()
+    }
+}

@@ -1,0 +1,467 @@
+//! Links, addresses, routes and neighbours of a stack (what ip-link(8), ip-address(8), ip-route(8)
+//! and ip-neighbour(8) do to a namespace).
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::Stack;
+use crate::event::AddressState;
+use crate::interface::{Interface, InterfaceAddress, InterfaceConfig, Interfaces, LinkKind};
+use crate::link::{Link, LinkConfig};
+use crate::neigh::Neighbour;
+use crate::packet::LinkId;
+use crate::route::{Route, RouteError, RouteKind, RouteProtocol, RouteSelector};
+use crate::socket::SocketError;
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::cidr::{IpCidr, Ipv4Cidr};
+use crate::wire::ethernet::MacAddr;
+
+/// Bytes that a link name may have (Linux `IFNAMSIZ`, its terminator left out).
+const MAX_NAME_LEN: usize = 15;
+/// RFC 791 §3.2: every link carries packets of 68 bytes.
+const MIN_MTU: usize = 68;
+const MAX_MTU: usize = 65535;
+const LOOPBACK_MTU: usize = 65535;
+
+/// Why a setting was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Empty, longer than 15 bytes, or with characters that Linux refuses.
+    #[error("bad link name {0:?}: 1 to 15 bytes without '/', ':' or white space")]
+    BadName(String),
+    /// Another link has this name.
+    #[error("link name {0:?} is in use")]
+    NameInUse(String),
+    /// Below 68 or above 65535.
+    #[error("MTU {0} is not between 68 and 65535")]
+    BadMtu(usize),
+    /// Multicast, broadcast or zero.
+    #[error("{0} is not the address of one station")]
+    BadMac(MacAddr),
+    /// There is no such link.
+    #[error("no such link")]
+    NoSuchLink,
+    /// The loopback cannot be removed.
+    #[error("the loopback cannot be removed")]
+    Loopback,
+    /// The link has this address.
+    #[error("address {0} is there already")]
+    AddressExists(IpAddr),
+    /// The link does not have this address.
+    #[error("no such address")]
+    NoSuchAddress,
+    /// Not an address that a host can have.
+    #[error("{0} cannot be the address of a host")]
+    BadAddress(IpAddr),
+    /// Only IPv4 is spoken.
+    #[error("address family not supported")]
+    Family,
+    /// As many as the configuration allows.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// The routes of an address could not be made.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+}
+
+impl Stack {
+    /// The links, and what IPv4 knows of them.
+    pub fn interfaces(&self) -> &Interfaces {
+        &self.core.interfaces
+    }
+
+    /// Adds an Ethernet link; it is up.
+    ///
+    /// # Errors
+    /// A bad or used name, a bad MTU or MAC address, too many links.
+    pub fn add_link(&mut self, config: LinkConfig) -> Result<LinkId, ConfigError> {
+        let LinkConfig { name, mac, mtu, capabilities } = config;
+        let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+        if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(bad) || name == "." {
+            return Err(ConfigError::BadName(name));
+        }
+        if self.core.interfaces.by_name(&name).is_some() {
+            return Err(ConfigError::NameInUse(name));
+        }
+        if !mac.is_unicast() || mac == MacAddr::ZERO {
+            return Err(ConfigError::BadMac(mac));
+        }
+        check_mtu(mtu)?;
+        if self.core.interfaces.iter().count() >= self.core.config.ipv4.max_links {
+            return Err(ConfigError::TooMany("links"));
+        }
+        let link = Link { capabilities, ..Link::default() };
+        Ok(self.insert_link(name, LinkKind::Ethernet(mac), mtu, link))
+    }
+
+    /// Removes a link with its addresses, routes and neighbours; frames queued on it are discarded.
+    ///
+    /// # Errors
+    /// No such link, or the loopback.
+    pub fn remove_link(&mut self, now: Instant, id: LinkId) -> Result<(), ConfigError> {
+        if id == LinkId::LOOPBACK {
+            return Err(ConfigError::Loopback);
+        }
+        self.set_link_up(now, id, false)?;
+        self.core.routes.flush_link(id);
+        self.core.interfaces.remove(id);
+        self.links[id.0 as usize - 1] = None;
+        self.arp.unwatch(id, None);
+        Ok(())
+    }
+
+    /// Brings a link up or down. While it is down its routes do not count, and it forgets its
+    /// neighbours and its queue.
+    ///
+    /// # Errors
+    /// No such link.
+    pub fn set_link_up(&mut self, now: Instant, id: LinkId, up: bool) -> Result<(), ConfigError> {
+        self.advance(now);
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        if interface.up == up {
+            return Ok(());
+        }
+        interface.up = up;
+        self.core.routes.set_link_state(id, up);
+        if !up {
+            self.neighbours.flush_link(id);
+            while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
+                self.core.discard(frame, DropReason::LinkDown);
+            }
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// Changes a link's MTU.
+    ///
+    /// # Errors
+    /// No such link, or an MTU below 68 or above 65535.
+    pub fn set_mtu(&mut self, id: LinkId, mtu: usize) -> Result<(), ConfigError> {
+        check_mtu(mtu)?;
+        self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?.mtu = mtu;
+        Ok(())
+    }
+
+    /// Lets a link take frames for other hosts too. IPv4 still drops what they carry; observers
+    /// and captures see it.
+    ///
+    /// # Errors
+    /// No such link.
+    pub fn set_promiscuous(&mut self, id: LinkId, promiscuous: bool) -> Result<(), ConfigError> {
+        self.link_mut(id).ok_or(ConfigError::NoSuchLink)?.promiscuous = promiscuous;
+        Ok(())
+    }
+
+    /// The settings of a link, to change.
+    ///
+    /// # Errors
+    /// No such link.
+    pub fn interface_config(&mut self, id: LinkId) -> Result<&mut InterfaceConfig, ConfigError> {
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        Ok(&mut interface.config)
+    }
+
+    /// Joins a multicast group on a link: packets to it are received.
+    ///
+    /// # Errors
+    /// No such link, or not a multicast address.
+    pub fn join_group(&mut self, id: LinkId, group: Ipv4Addr) -> Result<(), ConfigError> {
+        if !group.is_multicast() {
+            return Err(ConfigError::BadAddress(IpAddr::V4(group)));
+        }
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        if !interface.groups.contains(&group) {
+            interface.groups.push(group);
+        }
+        Ok(())
+    }
+
+    /// Leaves a multicast group.
+    ///
+    /// # Errors
+    /// No such link.
+    pub fn leave_group(&mut self, id: LinkId, group: Ipv4Addr) -> Result<(), ConfigError> {
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        interface.groups.retain(|joined| *joined != group);
+        Ok(())
+    }
+
+    /// Gives a link an address, with the routes that belong to it. With
+    /// [`conflict_detection`](InterfaceConfig::conflict_detection) it is used once nobody has
+    /// claimed it (RFC 5227); events tell.
+    ///
+    /// # Errors
+    /// No such link, not an address for a host, or there already.
+    pub fn add_address(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        cidr: IpCidr,
+    ) -> Result<(), ConfigError> {
+        self.advance(now);
+        let cidr = cidr.as_v4().ok_or(ConfigError::Family)?;
+        let max_addresses = self.core.config.ipv4.max_addresses;
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        let addr = cidr.addr();
+        let loopback = interface.is_loopback();
+        if addr.octets()[0] == 0
+            || addr.is_multicast()
+            || addr.is_broadcast()
+            || (addr.is_loopback() && !loopback)
+            || cidr.broadcast() == Some(addr)
+        {
+            return Err(ConfigError::BadAddress(IpAddr::V4(addr)));
+        }
+        if interface.addresses.iter().any(|other| other.cidr.addr() == addr) {
+            return Err(ConfigError::AddressExists(IpAddr::V4(addr)));
+        }
+        if interface.addresses.len() >= max_addresses {
+            return Err(ConfigError::TooMany("addresses"));
+        }
+        let mac = interface.mac().filter(|_| interface.config.conflict_detection);
+        let tentative = mac.is_some();
+        interface.addresses.push(InterfaceAddress { cidr, secondary: false, tentative });
+        match mac {
+            Some(mac) => {
+                self.arp.watch(&mut self.core, id, mac, addr);
+                Ok(())
+            }
+            None => self.install_addresses(id),
+        }
+    }
+
+    /// Takes an address from a link, with the routes that belong to it.
+    ///
+    /// # Errors
+    /// No such link, or no such address.
+    pub fn remove_address(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        addr: IpAddr,
+    ) -> Result<(), ConfigError> {
+        self.advance(now);
+        let IpAddr::V4(v4) = addr else { return Err(ConfigError::Family) };
+        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
+        let before = interface.addresses.len();
+        interface.addresses.retain(|address| address.cidr.addr() != v4);
+        if interface.addresses.len() == before {
+            return Err(ConfigError::NoSuchAddress);
+        }
+        self.arp.unwatch(id, Some(v4));
+        self.core.routes.flush_source(addr);
+        self.install_addresses(id)
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
+        self.core.routes.add(route)
+    }
+
+    /// Adds a route, or puts it in the place of one with the same destination and metric, which
+    /// is returned.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn replace_route(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
+        self.core.routes.replace(route)
+    }
+
+    /// Deletes the first route that fits, and returns it.
+    ///
+    /// # Errors
+    /// [`RouteError::NotFound`].
+    pub fn delete_route(&mut self, selector: &RouteSelector) -> Result<Route, RouteError> {
+        self.core.routes.delete(selector)
+    }
+
+    /// Every route, those of the local table first.
+    pub fn routes(&self) -> impl Iterator<Item = Route> + '_ {
+        self.core.routes.iter()
+    }
+
+    /// Every neighbour.
+    pub fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
+        self.neighbours.iter()
+    }
+
+    /// One neighbour.
+    pub fn neighbour(&self, link: LinkId, addr: IpAddr) -> Option<Neighbour> {
+        self.neighbours.get(link, addr)
+    }
+
+    /// Sets a neighbour by hand; it stays until deleted.
+    ///
+    /// # Errors
+    /// No such link, or a full table.
+    pub fn add_neighbour(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        addr: IpAddr,
+        mac: MacAddr,
+    ) -> Result<(), ConfigError> {
+        self.advance(now);
+        self.core.interfaces.get(link).ok_or(ConfigError::NoSuchLink)?;
+        let added = self.neighbours.set_permanent(now, link, addr, mac);
+        self.flush();
+        if added { Ok(()) } else { Err(ConfigError::TooMany("neighbours")) }
+    }
+
+    /// Deletes a neighbour; packets that wait for it are discarded.
+    ///
+    /// # Errors
+    /// No such neighbour.
+    pub fn delete_neighbour(&mut self, link: LinkId, addr: IpAddr) -> Result<(), ConfigError> {
+        let found = self.neighbours.remove(link, addr);
+        self.flush();
+        if found { Ok(()) } else { Err(ConfigError::NoSuchAddress) }
+    }
+
+    /// Notes that a higher layer has heard from `dst`, so that its next hop need not be probed
+    /// (`MSG_CONFIRM`, sendto(2)).
+    pub fn confirm_neighbour(&mut self, now: Instant, dst: IpAddr) {
+        self.advance(now);
+        let IpAddr::V4(v4) = dst else { return };
+        if let Some(route) = self.core.routes.lookup(v4, None)
+            && let Some(link) = route.link
+        {
+            self.neighbours.confirm(now, link, IpAddr::V4(route.next_hop(v4)));
+        }
+    }
+
+    /// The address that a packet to `dst` would be sent from.
+    ///
+    /// # Errors
+    /// No route, or only one that refuses.
+    pub fn source_for(&mut self, dst: IpAddr) -> Result<IpAddr, SocketError> {
+        let IpAddr::V4(dst) = dst else { return Err(SocketError::AddressFamilyNotSupported) };
+        self.ipv4.source_for(&mut self.core, dst).map(IpAddr::V4)
+    }
+
+    pub(super) fn add_loopback(&mut self) {
+        let id =
+            self.insert_link("lo".to_string(), LinkKind::Loopback, LOOPBACK_MTU, Link::default());
+        debug_assert_eq!(id, LinkId::LOOPBACK);
+        let localhost = Ipv4Cidr::new(Ipv4Addr::LOCALHOST, 8);
+        if let (Some(lo), Some(cidr)) = (self.core.interfaces.get_mut(id), localhost) {
+            lo.addresses.push(InterfaceAddress { cidr, secondary: false, tentative: false });
+        }
+        let installed = self.install_addresses(id);
+        debug_assert!(installed.is_ok());
+    }
+
+    /// Takes into use, or gives up, the addresses about which conflict detection came to a
+    /// conclusion.
+    pub(super) fn conclude_conflicts(&mut self) {
+        while let Some(conclusion) = self.arp.poll_conclusion() {
+            let Some(interface) = self.core.interfaces.get_mut(conclusion.link) else { continue };
+            match conclusion.state {
+                AddressState::Acquired => {
+                    for address in &mut interface.addresses {
+                        if address.cidr.addr() == conclusion.addr {
+                            address.tentative = false;
+                        }
+                    }
+                }
+                AddressState::Conflict | AddressState::Lost => {
+                    interface.addresses.retain(|address| address.cidr.addr() != conclusion.addr);
+                }
+                AddressState::Defended => {}
+            }
+            // Only routes that the table has no room for could fail here; the event tells the rest.
+            let _ = self.install_addresses(conclusion.link);
+            self.core.see(|| conclusion.event());
+        }
+    }
+
+    fn insert_link(&mut self, name: String, kind: LinkKind, mtu: usize, link: Link) -> LinkId {
+        let id = self.core.interfaces.next_id();
+        self.core.interfaces.insert(Interface {
+            id,
+            name,
+            kind,
+            mtu,
+            up: true,
+            config: InterfaceConfig::default(),
+            addresses: Vec::new(),
+            groups: Vec::new(),
+        });
+        let index = id.0 as usize - 1;
+        if index >= self.links.len() {
+            self.links.resize_with(index + 1, || None);
+        }
+        self.links[index] = Some(link);
+        self.core.routes.set_link_state(id, true);
+        id
+    }
+
+    /// Makes the routes of a link's addresses anew (Linux `fib_add_ifaddr`): a local route for
+    /// each, a connected route and a broadcast route for each subnet.
+    fn install_addresses(&mut self, id: LinkId) -> Result<(), ConfigError> {
+        let stale: Vec<RouteSelector> = self
+            .core
+            .routes
+            .iter()
+            .filter(|route| route.link == Some(id) && route.protocol == RouteProtocol::Kernel)
+            .map(|route| RouteSelector::from(&route))
+            .collect();
+        for selector in &stale {
+            self.core.routes.delete(selector)?;
+        }
+        let Some(interface) = self.core.interfaces.get_mut(id) else { return Ok(()) };
+        let mut subnets: Vec<Ipv4Cidr> = Vec::new();
+        let mut primary = Vec::new();
+        let loopback = interface.is_loopback();
+        for address in interface.addresses.iter_mut().filter(|address| !address.tentative) {
+            let subnet = address.cidr.network_cidr();
+            address.secondary = subnets.contains(&subnet);
+            subnets.push(subnet);
+            primary.push(*address);
+        }
+        for address in primary {
+            for route in routes_of(id, &address, loopback) {
+                match self.core.routes.add(route) {
+                    // The same address on another link: the first one counts.
+                    Ok(()) | Err(RouteError::Exists) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The routes that belong to an address.
+fn routes_of(id: LinkId, address: &InterfaceAddress, loopback: bool) -> Vec<Route> {
+    let (cidr, addr) = (address.cidr, address.cidr.addr());
+    let mut routes = Vec::new();
+    let host = |addr| Ipv4Cidr::new(addr, 32).map(IpCidr::from);
+    let source = IpAddr::V4(addr);
+    routes.extend(host(addr).map(|host| Route::local(host, id).with_source(source)));
+    if loopback {
+        let whole = IpCidr::from(cidr.network_cidr());
+        routes.push(Route::local(whole, id).with_source(source));
+    } else if !address.secondary && cidr.prefix_len() < 32 {
+        let whole = IpCidr::from(cidr.network_cidr());
+        let connected = Route::direct(whole, id).with_source(source);
+        routes.push(connected.with_protocol(RouteProtocol::Kernel));
+    }
+    if !address.secondary
+        && let Some(broadcast) = cidr.broadcast().and_then(host)
+    {
+        routes.push(Route::broadcast(broadcast, id).with_source(source));
+    }
+    debug_assert!(routes.iter().all(|route| !matches!(route.kind, RouteKind::Blackhole)));
+    routes
+}
+
+fn check_mtu(mtu: usize) -> Result<(), ConfigError> {
+    if (MIN_MTU..=MAX_MTU).contains(&mtu) { Ok(()) } else { Err(ConfigError::BadMtu(mtu)) }
+}

@@ -1,0 +1,142 @@
+//! From IPv4 and ARP to the links' queues.
+
+use core::net::IpAddr;
+
+use super::Stack;
+use crate::event::Event;
+use crate::interface::LinkKind;
+use crate::ipv4::NextHop;
+use crate::link;
+use crate::neigh::Action;
+use crate::packet::{LinkId, Packet};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::arp;
+use crate::wire::ethernet::{EtherType, MacAddr};
+use crate::wire::icmpv4::{Message, Unreachable};
+
+impl Stack {
+    /// Queues a whole Ethernet frame on a link, as it is.
+    pub fn send_frame(&mut self, now: Instant, link: LinkId, mut frame: Packet) {
+        self.advance(now);
+        frame.mark_mac();
+        self.enqueue(link, frame);
+    }
+
+    /// Carries on everything that the layers have left to send, until nothing is left.
+    pub(super) fn flush(&mut self) {
+        loop {
+            if let Some(egress) = self.ipv4.poll_egress() {
+                let (packet, link, next_hop) = egress.into_parts();
+                self.transmit(link, next_hop, packet);
+            } else if let Some(action) = self.neighbours.poll_action() {
+                self.neighbour_action(action);
+            } else if let Some(outgoing) = self.arp.poll_outgoing() {
+                self.transmit_arp(outgoing);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Gives a packet from IPv4 to its link, once the next hop is resolved.
+    fn transmit(&mut self, link: LinkId, next_hop: NextHop, mut packet: Packet) {
+        let Some(interface) = self.core.interfaces.get(link) else {
+            self.core.discard(packet, DropReason::LinkDown);
+            return;
+        };
+        let src = match interface.kind {
+            LinkKind::Loopback => {
+                packet.meta.link_in = Some(LinkId::LOOPBACK);
+                let len = packet.len() as u64;
+                if let Some(lo) = self.link_mut(LinkId::LOOPBACK) {
+                    lo.counters.tx_packets += 1;
+                    lo.counters.tx_bytes += len;
+                }
+                self.core.see(|| Event::LinkOut { link, packet: &packet });
+                self.ipv4.enqueue_backlog(&mut self.core, packet);
+                return;
+            }
+            LinkKind::Ethernet(mac) => mac,
+        };
+        let dst = match next_hop {
+            NextHop::Broadcast => Some(MacAddr::BROADCAST),
+            NextHop::Multicast(group) => Some(MacAddr::from_ipv4_multicast(group)),
+            NextHop::Unicast(hop) => {
+                let hop = IpAddr::V4(hop);
+                match self.neighbours.resolve(self.core.now, link, hop) {
+                    Some(mac) => Some(mac),
+                    None => {
+                        self.neighbours.hold(self.core.now, link, hop, packet);
+                        return;
+                    }
+                }
+            }
+        };
+        let Some(dst) = dst else { return };
+        self.transmit_frame(link, src, dst, EtherType::IPV4, packet);
+    }
+
+    fn neighbour_action(&mut self, action: Action) {
+        match action {
+            Action::Solicit { link, addr: IpAddr::V4(target), unicast } => {
+                self.arp.solicit(&mut self.core, &self.neighbours, link, target, unicast);
+            }
+            Action::Solicit { .. } => {}
+            Action::Transmit { link, mac, packet } => {
+                let src = self.core.interfaces.get(link).and_then(|interface| interface.mac());
+                match src {
+                    Some(src) => self.transmit_frame(link, src, mac, EtherType::IPV4, packet),
+                    None => self.core.discard(packet, DropReason::LinkDown),
+                }
+            }
+            Action::Unreachable { packet } => {
+                // Linux ipv4_link_failure.
+                let message = Message::DestinationUnreachable(Unreachable::Host);
+                self.ipv4.send_error(&mut self.core, &packet, message);
+                self.core.discard(packet, DropReason::NeighbourFailed);
+            }
+            Action::Discard { packet, reason } => self.core.discard(packet, reason),
+            Action::Changed(neighbour) => self.core.see(|| Event::Neighbour(neighbour)),
+        }
+    }
+
+    fn transmit_arp(&mut self, outgoing: crate::arp::Outgoing) {
+        let crate::arp::Outgoing { link, dst, message } = outgoing;
+        self.core.see(|| Event::ArpOut { link, message: &message });
+        let mut packet = self.core.pool.take(arp::LEN);
+        message.emit(packet.put(arp::LEN));
+        packet.mark_network();
+        self.transmit_frame(link, message.sender_mac, dst, EtherType::ARP, packet);
+    }
+
+    fn transmit_frame(
+        &mut self,
+        link: LinkId,
+        src: MacAddr,
+        dst: MacAddr,
+        ethertype: EtherType,
+        mut packet: Packet,
+    ) {
+        link::output::emit_header(&mut packet, src, dst, ethertype);
+        self.enqueue(link, packet);
+    }
+
+    fn enqueue(&mut self, id: LinkId, packet: Packet) {
+        let up = self.core.interfaces.get(id).is_some_and(|interface| interface.up);
+        let limit = self.core.config.core.tx_queue_len;
+        let link = self.links.get_mut(id.0 as usize - 1).and_then(Option::as_mut);
+        let Some(link) = link.filter(|_| up) else {
+            self.core.discard(packet, DropReason::LinkDown);
+            return;
+        };
+        match link::output::enqueue(link, limit, packet) {
+            Ok(()) => {
+                if let Some(packet) = link.queue.back() {
+                    self.core.observers.see(self.core.now, || Event::LinkOut { link: id, packet });
+                }
+            }
+            Err((packet, reason)) => self.core.discard(packet, reason),
+        }
+    }
+}

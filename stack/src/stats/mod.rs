@@ -1,0 +1,71 @@
+//! Counters, named as in `/proc/net/snmp` and `/proc/net/netstat` (RFC 4293, Linux `IpExt`,
+//! `Icmp`, `Arp`), and one counter for each [`DropReason`].
+
+mod drop_reason;
+mod mib;
+
+pub use drop_reason::DropReason;
+pub use mib::{ArpMib, IcmpMib, IpMib, LinkCounters, UdpMib};
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::packet::LinkId;
+
+/// The counters of a stack.
+#[derive(Debug, Clone)]
+pub(crate) struct Stats {
+    pub(crate) ip: IpMib,
+    pub(crate) icmp: IcmpMib,
+    pub(crate) arp: ArpMib,
+    pub(crate) udp: UdpMib,
+    drops: [u64; DropReason::COUNT],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            ip: IpMib::default(),
+            icmp: IcmpMib::default(),
+            arp: ArpMib::default(),
+            udp: UdpMib::default(),
+            drops: [0; DropReason::COUNT],
+        }
+    }
+}
+
+impl Stats {
+    /// Counts one discarded packet.
+    pub(crate) fn dropped(&mut self, reason: DropReason) {
+        self.drops[reason as usize] += 1;
+    }
+
+    /// How many packets were discarded for `reason`.
+    pub(crate) fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+}
+
+/// A copy of every counter at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// `Ip` and `IpExt`.
+    pub ip: IpMib,
+    /// `Icmp`.
+    pub icmp: IcmpMib,
+    /// Address resolution.
+    pub arp: ArpMib,
+    /// `Udp`.
+    pub udp: UdpMib,
+    /// Each link: its id, name and counters.
+    pub links: Vec<(LinkId, String, LinkCounters)>,
+    /// Every drop reason that occurred, with how often.
+    pub drops: Vec<(DropReason, u64)>,
+}
+
+impl Snapshot {
+    /// How many packets were discarded for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.iter().find(|(other, _)| *other == reason).map_or(0, |(_, count)| *count)
+    }
+}
