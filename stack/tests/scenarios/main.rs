@@ -1,0 +1,3 @@
+//! Scenarios in virtual time: whole stacks on simulated wires, driven through the public API.
+
+mod lab;
