@@ -234,8 +234,10 @@ impl NeighbourTable {
         let full = len >= self.config.gc_thresh3;
         if len >= self.config.gc_thresh2 && now >= self.next_forced_gc {
             self.delete_where(len - self.config.gc_thresh2 + 1, |entry| {
-                entry.state == NudState::Failed
-                    || now.saturating_since(entry.updated) > FORCED_GC_AGE
+                // Whoever is believed or being asked (has a timer) is in use.
+                entry.timer.is_none()
+                    && (entry.state == NudState::Failed
+                        || now.saturating_since(entry.updated) > FORCED_GC_AGE)
             });
             // A full table is swept at most ten times a second, so that a scan of the subnet does
             // not make every packet walk the table.
