@@ -1,3 +1,5 @@
 //! Scenarios in virtual time: whole stacks on simulated wires, driven through the public API.
 
 mod lab;
+
+mod ipv4_input;
