@@ -3,3 +3,4 @@
 mod lab;
 
 mod arp;
+mod ipv4_input;
