@@ -108,11 +108,13 @@ fn frames(path: &Path) -> Vec<String> {
     while let Some(record) = reader.next_record().expect("a sound capture") {
         let frame = Ethernet::parse(record.data).expect("a frame");
         words.push(match frame.ethertype() {
-            EtherType::ARP => match Arp::parse(frame.payload()).expect("an ARP message").operation {
-                ArpOperation::Request => "who-has".to_string(),
-                ArpOperation::Reply => "is-at".to_string(),
-                ArpOperation::Other(code) => format!("arp-{code}"),
-            },
+            EtherType::ARP => {
+                match Arp::parse(frame.payload()).expect("an ARP message").operation {
+                    ArpOperation::Request => "who-has".to_string(),
+                    ArpOperation::Reply => "is-at".to_string(),
+                    ArpOperation::Other(code) => format!("arp-{code}"),
+                }
+            }
             EtherType::IPV4 => {
                 let packet = Ipv4::parse(frame.payload()).expect("a packet");
                 assert!(packet.verify_checksum());
@@ -140,7 +142,8 @@ fn a_capture_has_every_frame() {
         let shown = path.display();
         tapping_as(user, &format!("--pcap {shown} -q -c 2 -i 0.01 10.0.0.1")).good();
         let words = frames(&path);
-        let ours: Vec<&str> = words.iter().map(String::as_str).filter(|w| w.starts_with("icmp")).collect();
+        let ours: Vec<&str> =
+            words.iter().map(String::as_str).filter(|w| w.starts_with("icmp")).collect();
         assert_eq!(ours, ["icmp-8", "icmp-0", "icmp-8", "icmp-0"], "{words:?}");
         assert_eq!(words[..2], ["who-has", "is-at"]);
         tapping_as(user, &format!("--pcap {shown} -q -c 1 -s 3000 10.0.0.1")).good();
@@ -185,6 +188,47 @@ fn a_packet_socket_on_a_veth_end() {
         tapping("--packet kb -c 1 10.0.0.1").refused(&["10.0.0.2", "kernel's own", "--addr"]);
         tapping("--packet kb --addr 10.0.0.3/24 --mtu 9000 -c 1 10.0.0.1")
             .refused(&["--mtu 9000", "1500"]);
+    });
+}
+
+#[test]
+fn errors_from_a_router() {
+    in_namespace(|| {
+        let set = |name: &str, value: &str| {
+            let path = format!("/proc/sys/net/ipv4/{name}");
+            std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+        };
+        let mut netlink = Netlink::open().expect("a routing socket");
+        for (near, far, addr) in [("ka", "kb", "10.0.0.1/24"), ("ea", "eb", "10.1.0.1/24")] {
+            netlink.create_veth(near, far).expect("a veth pair");
+            for name in [near, far] {
+                netlink.set_up(netlink_index(name), true).expect("bring it up");
+            }
+            netlink.add_address(netlink_index(near), addr.parse().unwrap()).expect("an address");
+        }
+        netlink.set_mtu(netlink_index("ea"), 1200).expect("a smaller MTU");
+        set("ip_forward", "1");
+        set("icmp_ratelimit", "0");
+
+        let routed = "--packet kb --gateway 10.0.0.1";
+        let expired = tapping(&format!("{routed} -c 1 -t 1 10.1.0.9")).status(1);
+        let line = "\nFrom 10.0.0.1 icmp_seq=1 Time to live exceeded\n";
+        assert!(expired.out.contains(line), "{expired:#?}");
+        assert!(expired.out.contains("0 received, +1 errors, 100% packet loss"), "{expired:#?}");
+        // The first request learns the path MTU; the next ones are too long to leave at all.
+        let too_long = tapping(&format!("{routed} -c 2 -i 0.05 -M do -s 1300 10.1.0.9")).status(1);
+        let line = "\nFrom 10.0.0.1 icmp_seq=1 Frag needed and DF set (mtu = 1200)\n";
+        assert!(too_long.out.contains(line), "{too_long:#?}");
+        assert_eq!(too_long.err, "ping: local error: message too long, mtu=1200\n");
+        tapping(&format!("trace {routed} -n -q 2 -m 2 -w 0.2 10.1.0.9")).status(1).says(
+            "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 60 byte packets\n \
+             1  10.0.0.1  N ms  N ms\n \
+             2  * *\n",
+        );
+        tapping(&format!("trace {routed} -I -F -q 1 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
+            "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
+             2  10.0.0.1  N ms !F-1200\n",
+        );
     });
 }
 

@@ -79,7 +79,7 @@ pub struct NetworkArgs {
     /// Router for addresses outside --addr's subnet
     #[arg(long, value_name = "IP", value_parser = values::address)]
     pub gateway: Option<Ipv4Addr>,
-    /// The stack's link-layer address [default: made up from the seed]
+    /// The stack's link-layer address [default: 02:74 and the four bytes of --addr]
     #[arg(long, value_name = "MAC", value_parser = values::mac)]
     pub mac: Option<MacAddr>,
     /// Longest IP packet on the link, 68 to 65521 [default: 1500, or the interface's own]
@@ -286,7 +286,7 @@ pub struct TraceArgs {
 /// What the command line asks for, or the status to exit with after saying why.
 pub enum Parsed {
     /// Do this.
-    Run(Command),
+    Run(Box<Command>),
     /// Text that was asked for (`--help`, `--version`).
     Print(String),
     /// One line about what is wrong.
@@ -297,7 +297,7 @@ pub enum Parsed {
 pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match Cli::try_parse_from(args) {
-        Ok(cli) => Parsed::Run(cli.command.unwrap_or(Command::Ping(cli.ping))),
+        Ok(cli) => Parsed::Run(Box::new(cli.command.unwrap_or(Command::Ping(cli.ping)))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Parsed::Print(error.render().to_string())
