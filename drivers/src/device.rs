@@ -7,6 +7,8 @@ use tapping_stack::Capabilities;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 
+use crate::error::plain;
+
 /// Something that carries Ethernet frames, without ever blocking.
 ///
 /// Frames are owned [`Packet`]s whose [`bytes`](Packet::bytes) start at the Ethernet header (no
@@ -74,7 +76,7 @@ pub struct DeviceConfig {
 
 /// Why a frame was not sent; it gives the frame back.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot send a frame: {error}")]
+#[error("cannot send a frame: {}", plain(error))]
 pub struct TransmitError {
     /// The frame.
     pub packet: Packet,

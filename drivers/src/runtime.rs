@@ -26,6 +26,7 @@ use tapping_stack::{ConfigError, LinkConfig, LinkId, Stack};
 
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::error::plain;
 
 mod port;
 mod signals;
@@ -64,7 +65,7 @@ pub enum AttachError {
     #[error(transparent)]
     Link(#[from] ConfigError),
     /// The device cannot be polled.
-    #[error("cannot poll the device: {0}")]
+    #[error("cannot poll the device: {}", plain(.0))]
     Poll(#[from] io::Error),
 }
 
@@ -100,6 +101,8 @@ impl Waker {
 }
 
 /// Stacks and the devices on their links. See the [module](self).
+///
+/// It stays on the thread that makes it; to run a stack on another thread, make its runtime there.
 #[derive(Debug)]
 pub struct Runtime {
     clock: Clock,
@@ -173,11 +176,17 @@ impl Runtime {
     }
 
     /// A stack.
+    ///
+    /// # Panics
+    /// When the id is another runtime's.
     pub fn stack(&self, id: StackId) -> &Stack {
         &self.stacks[id.0]
     }
 
     /// A stack, to use: what it is given to send leaves in the next turn.
+    ///
+    /// # Panics
+    /// When the id is another runtime's.
     pub fn stack_mut(&mut self, id: StackId) -> &mut Stack {
         &mut self.stacks[id.0]
     }

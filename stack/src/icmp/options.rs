@@ -11,13 +11,22 @@ pub(crate) struct OptionBytes {
 
 impl OptionBytes {
     /// The options of a received packet that belong in the answer: the recorded route and the
-    /// timestamps go on being recorded on the way back (RFC 1122 §3.2.2.6).
+    /// timestamps go on being recorded on the way back (RFC 1122 §3.2.2.6). Of what an error says
+    /// is malformed only the sound options before the fault come back.
     pub(crate) fn echo(received: &[u8]) -> Self {
         let mut echoed = OptionBytes { bytes: [ipv4_options::END; ipv4_options::MAX_LEN], len: 0 };
+        let (mut route, mut timestamps) = (false, false);
         for option in Ipv4Options::new(received).flatten() {
-            if matches!(option.kind(), ipv4_options::RR | ipv4_options::TS) {
-                echoed.append(option.data());
+            let seen = match option.kind() {
+                ipv4_options::RR if option.route().is_ok() => &mut route,
+                ipv4_options::TS if option.timestamp().is_ok() => &mut timestamps,
+                ipv4_options::RR | ipv4_options::TS => break,
+                _ => continue,
+            };
+            if core::mem::replace(seen, true) {
+                break;
             }
+            echoed.append(option.data());
         }
         echoed.len = echoed.len.next_multiple_of(4);
         echoed

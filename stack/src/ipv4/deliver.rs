@@ -2,8 +2,9 @@
 
 use core::net::Ipv4Addr;
 
+use super::Ipv4Layer;
+use super::options::{self, Station};
 use super::reassembly::{Outcome, ReassemblyError};
-use super::{Ipv4Layer, options};
 use crate::core::Core;
 use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
@@ -23,7 +24,7 @@ impl Ipv4Layer {
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
         if packet.network_header_len() > ipv4::HEADER_LEN {
             let addr = own_address(core, &packet);
-            options::record(core, &mut packet, addr);
+            options::record(core, &mut packet, addr, Station::Receiver);
         }
         let is_fragment = Ipv4::parse(packet.network()).is_ok_and(|header| header.is_fragment());
         if is_fragment {
@@ -144,11 +145,6 @@ impl Ipv4Layer {
         core.stats.ip.reasm_timeout = counted.reasm_timeout;
         core.stats.ip.reasm_overlaps = counted.reasm_overlaps;
     }
-}
-
-/// The header length that a possibly malformed header claims.
-pub(super) fn header_len(bytes: &[u8]) -> usize {
-    bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4)
 }
 
 /// Gives a copy to every raw socket that wants the packet (Linux `raw_local_deliver`); tells

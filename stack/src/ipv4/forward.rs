@@ -68,7 +68,7 @@ impl Ipv4Layer {
         }
         core.stats.ip.forw_datagrams += 1;
         if has_options {
-            options::record(core, &mut packet, out.src);
+            options::record(core, &mut packet, out.src, options::Station::Receiver);
         }
         // Every error has been answered already or been counted.
         let _ = self.postrouting(core, packet, &out);

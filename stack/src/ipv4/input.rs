@@ -1,8 +1,8 @@
 //! Packets that arrive: validation and the way to local delivery or forwarding.
 
 use super::Ipv4Layer;
+use super::options;
 use super::route::{self, InputRoute};
-use super::{deliver, options};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::{HookPoint, Verdict};
@@ -10,7 +10,7 @@ use crate::packet::{Packet, PacketType};
 use crate::stats::DropReason;
 use crate::wire::error::WireErrorKind;
 use crate::wire::icmpv4::{Message, parameter_problem};
-use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv4::{HEADER_LEN, Ipv4};
 
 impl Ipv4Layer {
     /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
@@ -76,7 +76,7 @@ impl Ipv4Layer {
         if core.hooks.any(HookPoint::Prerouting) {
             packet = self.pass(core, HookPoint::Prerouting, packet)?;
         }
-        let has_options = packet.network_header_len() > crate::wire::ipv4::HEADER_LEN;
+        let has_options = packet.network_header_len() > HEADER_LEN;
         if has_options {
             packet = self.check_options(core, packet)?;
         }
@@ -121,7 +121,7 @@ impl Ipv4Layer {
             .link_in
             .and_then(|link| core.interfaces.get(link))
             .is_some_and(|link| link.config.accept_source_route);
-        let checked = Ipv4::parse(packet.network()).map(|header| options::check(&header));
+        let checked = Ipv4::parse(packet.network()).map(|header| options::check(header.options()));
         match checked {
             Ok(Ok(summary)) if summary.source_route && !accept_source_route => {
                 core.discard(packet, DropReason::SourceRoute);
@@ -148,7 +148,9 @@ impl Ipv4Layer {
 fn validate(packet: &mut Packet) -> Result<bool, DropReason> {
     let header = Ipv4::parse(packet.bytes()).map_err(|error| match error.kind {
         // A whole header that promises more bytes than there are.
-        WireErrorKind::Truncated if error.needed > deliver::header_len(packet.bytes()) => {
+        WireErrorKind::Truncated
+            if packet.len() >= HEADER_LEN && error.needed > header_len(packet.bytes()) =>
+        {
             DropReason::Ipv4Truncated
         }
         _ => DropReason::Ipv4HeaderError,
@@ -161,4 +163,9 @@ fn validate(packet: &mut Packet) -> Result<bool, DropReason> {
     packet.truncate(total_len);
     packet.mark_transport(header_len);
     Ok(is_fragment)
+}
+
+/// The header length that a possibly malformed header claims.
+fn header_len(bytes: &[u8]) -> usize {
+    bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4)
 }

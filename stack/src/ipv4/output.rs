@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use super::deliver::refused;
 use super::fragment::{FragmentError, fragment};
 use super::route::{self, OutputRoute};
-use super::{Egress, Ipv4Layer, NextHop};
+use super::{Egress, Ipv4Layer, NextHop, options};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
@@ -16,7 +16,7 @@ use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Repr, Protocol};
-use crate::wire::ipv4_options::{self, Ipv4Options};
+use crate::wire::ipv4_options;
 
 /// Why a packet was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Ipv4Layer {
         packet.mark_network();
         packet.meta.mark = flow.mark;
         if !flow.options.is_empty() {
-            super::options::record(core, &mut packet, route.src);
+            options::record(core, &mut packet, route.src, options::Station::Sender);
         }
         self.local_out(core, packet, route, flow)
     }
@@ -317,14 +317,16 @@ fn route_key(packet: &Packet) -> (Ipv4Addr, Ipv4Addr, u8, u32) {
     }
 }
 
-/// Pads the options that a socket wants to send and checks them (`IP_OPTIONS`, ip(7)).
-pub(crate) fn prepare_options(options: &[u8]) -> Result<([u8; 40], usize), SocketError> {
+/// Pads the options that a socket wants to send and checks them (`IP_OPTIONS`, ip(7)). Source
+/// routes are not supported.
+pub(crate) fn prepare_options(wanted: &[u8]) -> Result<([u8; 40], usize), SocketError> {
     let mut padded = [0; ipv4_options::MAX_LEN];
-    let room = padded.get_mut(..options.len()).ok_or(SocketError::InvalidArgument)?;
-    room.copy_from_slice(options);
-    let len = ipv4_options::padded_len(options.len());
-    if Ipv4Options::new(&padded[..len]).any(|option| option.is_err()) {
-        return Err(SocketError::InvalidArgument);
+    let room = padded.get_mut(..wanted.len()).ok_or(SocketError::InvalidArgument)?;
+    room.copy_from_slice(wanted);
+    let len = ipv4_options::padded_len(wanted.len());
+    match options::check(&padded[..len]) {
+        Ok(summary) if summary.source_route => Err(SocketError::NotSupported),
+        Ok(_) => Ok((padded, len)),
+        Err(_) => Err(SocketError::InvalidArgument),
     }
-    Ok((padded, len))
 }

@@ -161,24 +161,22 @@ fn multicast_source(
 
 /// Checks that a packet from `src` may arrive by `link` (Linux `fib_validate_source`, RFC 3704).
 fn source(core: &Core, link: &Interface, src: Ipv4Addr) -> Result<(), DropReason> {
-    match link.config.rp_filter {
-        ReversePathFilter::Off => {
-            // Nobody else may speak with an address of ours.
-            match !link.config.accept_local && core.routes.is_local(src) {
-                true => Err(DropReason::MartianSource),
-                false => Ok(()),
-            }
+    // Nobody else may speak with an address of ours, and nobody at all with that of a broadcast
+    // (RFC 1122 §3.2.1.3; Linux sees the latter with a filter only).
+    let kind = core.routes.lookup_kind(src);
+    match kind {
+        Some(RouteKind::Local) if !link.config.accept_local => {
+            return Err(DropReason::MartianSource);
         }
-        filter => {
-            let back = core.routes.lookup(src, None);
-            match back {
-                Some(back) if back.kind == RouteKind::Local && link.config.accept_local => Ok(()),
-                Some(back) if back.kind != RouteKind::Unicast => Err(DropReason::MartianSource),
-                Some(back) if back.link == Some(link.id) => Ok(()),
-                Some(_) if filter == ReversePathFilter::Loose => Ok(()),
-                _ => Err(DropReason::ReversePath),
-            }
-        }
+        Some(RouteKind::Broadcast) => return Err(DropReason::MartianSource),
+        _ if link.config.rp_filter == ReversePathFilter::Off => return Ok(()),
+        _ => {}
+    }
+    let back = core.routes.lookup(src, None).filter(|back| !back.kind.is_reject());
+    let loose = link.config.rp_filter == ReversePathFilter::Loose;
+    match back {
+        Some(back) if loose || back.link == Some(link.id) => Ok(()),
+        _ => Err(DropReason::ReversePath),
     }
 }
 

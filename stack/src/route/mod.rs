@@ -17,6 +17,7 @@ use crate::wire::cidr::IpCidr;
 mod arena;
 mod display;
 pub mod exceptions;
+mod prefilter;
 pub mod source;
 mod table;
 mod tree;

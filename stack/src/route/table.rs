@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::prefilter::Prefilter;
 use super::tree::Tree;
 use super::{Match, Route, RouteError, RouteKind, RouteProtocol, RouteSelector, RouteTableId};
 use crate::packet::LinkId;
@@ -22,6 +23,8 @@ const LIST: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct RouteTable {
     local: Tree,
+    /// What may be in `local`.
+    local_filter: Prefilter,
     main: Tree,
     infos: Vec<SharedInfo>,
     free_infos: Vec<u32>,
@@ -62,6 +65,7 @@ impl RouteTable {
     pub fn new(max_routes: usize) -> Self {
         RouteTable {
             local: Tree::new(),
+            local_filter: Prefilter::default(),
             main: Tree::new(),
             infos: Vec::new(),
             free_infos: Vec::new(),
@@ -96,13 +100,21 @@ impl RouteTable {
             !shared.down && (oif.is_none() || found.link == oif || found.kind.is_reject())
         };
         let key = destination.to_bits();
-        self.search(&self.local, key, usable).or_else(|| self.search(&self.main, key, usable))
+        let local = match self.local_filter.may_match(key) {
+            true => self.search(&self.local, key, usable),
+            false => None,
+        };
+        local.or_else(|| self.search(&self.main, key, usable))
     }
 
     /// What the local table says of an address: `Some(Local)` for an own one, `Some(Broadcast)`
     /// for a broadcast address of a subnet, `None` for others (Linux `inet_addr_type`).
     pub fn lookup_kind(&self, address: Ipv4Addr) -> Option<RouteKind> {
-        self.search(&self.local, address.to_bits(), |shared| !shared.down).map(|found| found.kind)
+        let key = address.to_bits();
+        if !self.local_filter.may_match(key) {
+            return None;
+        }
+        self.search(&self.local, key, |shared| !shared.down).map(|found| found.kind)
     }
 
     /// Whether packets to `address` are for this stack.
@@ -393,6 +405,7 @@ impl RouteTable {
             self.free_lists.push(value & !LIST);
         }
         let result = change(&mut list);
+        let gone = list.is_empty();
         match list[..] {
             [] => {
                 self.tree_mut(table).remove(key, prefix_len);
@@ -403,7 +416,18 @@ impl RouteTable {
                 self.tree_mut(table).set(key, prefix_len, at | LIST);
             }
         }
+        match table {
+            RouteTableId::Local if gone => self.filter_local(),
+            RouteTableId::Local => self.local_filter.insert(key, prefix_len),
+            RouteTableId::Main => {}
+        }
         result
+    }
+
+    fn filter_local(&mut self) {
+        let mut filter = Prefilter::default();
+        self.local.for_each(&mut |key, prefix_len, _| filter.insert(key, prefix_len));
+        self.local_filter = filter;
     }
 
     /// The number of an info, with one user more.

@@ -1,0 +1,6 @@
+//! Scenarios in virtual time: whole stacks on simulated wires, driven through the public API.
+
+mod lab;
+
+mod arp;
+mod ipv4_input;
