@@ -10,7 +10,7 @@ use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::pcap::{Capture, CaptureFile};
 use tapping_drivers::random;
 use tapping_drivers::runtime::{Runtime, StackId};
-use tapping_drivers::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use tapping_drivers::sandbox::{Sandbox, SandboxConfig};
 use tapping_drivers::tap::Tap;
 use tapping_drivers::veth;
 use tapping_stack::event::Observer;
@@ -256,6 +256,7 @@ impl Network {
     /// Says, once, when the capture cannot be written any more.
     fn check_capture(&self) {
         if let Some(error) = self.capture.as_ref().and_then(CaptureFile::take_error) {
+            let error = Failure::new(error);
             eprintln!("tapping: the capture ends early, the rest goes on: {error}");
         }
     }
@@ -286,12 +287,12 @@ fn open_device(plan: &Plan, mac: MacAddr) -> Result<Opened, Failure> {
             check_addresses(plan, socket.link())?;
             Ok(Opened { device: Box::new(socket), kind: OpenedKind::Outside, restore: None })
         }
-        Attachment::Private(host) => open_private(plan, *host, mac),
+        Attachment::Private(host) => Ok(open_private(plan, *host, mac)),
         Attachment::Peer(host) => Ok(open_peer(plan, *host, mac)),
     }
 }
 
-fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Result<Opened, Failure> {
+fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let config = SandboxConfig {
         name: PRIVATE_TAP.into(),
         mac,
@@ -303,13 +304,13 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Result<Opened, Fai
         Ok(sandbox) => {
             let device = sandbox.device;
             tracing::info!(by = ?sandbox.kind, link = device.name(), %host, "in a private network");
-            Ok(Opened { device, kind: OpenedKind::PrivateKernel, restore: None })
+            Opened { device, kind: OpenedKind::PrivateKernel, restore: None }
         }
-        Err(refused @ SandboxError::Refused { .. }) => {
-            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(refused));
-            Ok(open_peer(plan, host, mac))
+        // Whatever this system lacks, there is always somebody to ping.
+        Err(error) => {
+            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(error));
+            open_peer(plan, host, mac)
         }
-        Err(error) => Err(Failure::new(error)),
     }
 }
 
@@ -441,6 +442,13 @@ impl Restore {
         let address = address.map(IpCidr::from);
         let index = self.link.index;
         let present = netlink.addresses().map_err(Failure::new)?;
+        let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
+        if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
+            let name = &self.link.name;
+            eprintln!(
+                "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
+            );
+        }
         if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
             netlink.add_address(index, address).map_err(Failure::new)?;
             self.address = Some(address);
@@ -461,6 +469,9 @@ impl Drop for Restore {
         {
             if let Some(address) = self.address {
                 let _ = netlink.delete_address(link.index, address);
+            }
+            if link.mtu != self.link.mtu {
+                let _ = netlink.set_mtu(link.index, self.link.mtu);
             }
             if !self.link.is_up() {
                 let _ = netlink.set_up(link.index, false);

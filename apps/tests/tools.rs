@@ -164,6 +164,8 @@ fn a_tap_is_made_used_and_gone() {
         tapping("--tap t9 --mtu 700 --host-addr 10.0.0.1/24 -q -c 1 -s 2000 10.0.0.1").good();
         tapping("arping --tap t%d --host-addr 10.0.0.1/24 -f 10.0.0.1").good();
         tapping("trace --tap t9 --host-addr 10.0.0.1/24 10.0.0.1").good();
+        let mute = tapping("--tap t9 -q -c 1 -W 0.1 10.0.0.1").status(1);
+        assert!(mute.err.contains("--host-addr gives it one"), "{mute:#?}");
     });
 }
 
@@ -250,10 +252,10 @@ fn an_address_given_to_a_lasting_tap_is_taken_back() {
         if !made.is_ok_and(|status| status.success()) {
             return skip("ip(8) cannot make a lasting TAP here");
         }
-        tapping("--tap t8 --host-addr 10.0.0.1/24 -q -c 1 10.0.0.1").good();
+        tapping("--tap t8 --host-addr 10.0.0.1/24 --mtu 900 -q -c 1 10.0.0.1").good();
         let mut netlink = Netlink::open().unwrap();
         let link = netlink.link("t8").unwrap().expect("it lasts");
-        assert!(!link.is_up());
+        assert_eq!((link.is_up(), link.mtu), (false, 1500));
         assert!(netlink.addresses().unwrap().iter().all(|(index, _)| *index != link.index));
     });
 }
