@@ -240,6 +240,15 @@ fn walk_with_the_kernel_shows_our_end() {
 }
 
 #[test]
+fn verbose_tells_on_standard_error() {
+    let said = tapping("-v --peer -c 1 -W 0.1 224.0.0.1").status(1);
+    assert!(said.err.contains("built-in peer") && said.err.contains("ICMP request ignored"));
+    let said = tapping("-vv --peer -c 1 10.0.0.1").status(0);
+    assert!(said.err.contains("arp/output: who has 10.0.0.1?"), "{said:#?}");
+    assert!(said.out.starts_with(FIRST) && said.out.lines().count() == 7, "{said:#?}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_packets() {
     let walk = |seed: u32| {
         let said = tapping(&format!("--peer --walk -q -c 1 --seed {seed} 10.0.0.1")).good();
