@@ -2,4 +2,5 @@
 
 mod lab;
 
+mod acd;
 mod arp;
