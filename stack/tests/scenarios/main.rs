@@ -2,5 +2,6 @@
 
 mod lab;
 
+mod acd;
 mod arp;
 mod ipv4_input;
