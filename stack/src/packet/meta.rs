@@ -92,6 +92,9 @@ pub struct Metadata {
     pub checksum: ChecksumState,
     /// Set on a large segment.
     pub gso: Option<Gso>,
+    /// Length of the longest fragment that it was put together from, with its header: who sends it
+    /// on must not send longer ones (Linux `IPCB(skb)->frag_max_size`).
+    pub max_fragment: Option<u16>,
     /// Firewall mark (Linux `skb->mark`).
     pub mark: u32,
     /// Queueing priority (Linux `skb->priority`).

@@ -3,3 +3,5 @@
 mod lab;
 
 mod ipv4_input;
+mod ipv4_output;
+mod reassembly;
