@@ -46,13 +46,13 @@ impl ArpLayer {
         message: &Arp,
     ) -> Result<(), DropReason> {
         let mac = link_address(core, link).ok_or(DropReason::ArpIgnored)?;
+        if packet.meta.packet_type == PacketType::OtherHost {
+            return Err(DropReason::OtherHost);
+        }
         match message.operation {
             ArpOperation::Request => core.stats.arp.in_requests += 1,
             ArpOperation::Reply => core.stats.arp.in_replies += 1,
             ArpOperation::Other(_) => return Err(DropReason::ArpIgnored),
-        }
-        if packet.meta.packet_type == PacketType::OtherHost {
-            return Err(DropReason::OtherHost);
         }
         // Nobody can be at these addresses (Linux arp_process).
         let target = message.target_ip;
@@ -68,10 +68,11 @@ impl ArpLayer {
                     false => Err(DropReason::ArpIgnored),
                 };
             }
-            if is_plausible_sender(message.sender_ip) && answers_for(core, link, target) {
+            if is_plausible_sender(core, link, message.sender_ip) && answers_for(core, link, target)
+            {
                 let sender = IpAddr::V4(message.sender_ip);
-                if !core.routes.is_local(message.sender_ip) {
-                    neighbours.asked_by(core.now, link, sender, message.sender_mac);
+                if !neighbours.asked_by(core.now, link, sender, message.sender_mac) {
+                    return Err(DropReason::NeighbourTableFull);
                 }
                 return self.reply(core, link, mac, message);
             }
@@ -130,11 +131,19 @@ fn learn(
     // Broadcast replies and requests do not show that the neighbour hears us.
     let reachable =
         message.operation == ArpOperation::Reply && packet.meta.packet_type == PacketType::Host;
-    let overriding = message.is_announcement();
+    // Linux arp_is_garp: an announcement by reply names its sender's MAC address twice.
+    let overriding = message.is_announcement()
+        && (message.operation == ArpOperation::Request || message.target_mac == message.sender_mac);
     neighbours.heard(core.now, link, sender, message.sender_mac, reachable, overriding);
     Ok(())
 }
 
-fn is_plausible_sender(addr: Ipv4Addr) -> bool {
-    !addr.is_multicast() && !addr.is_broadcast() && !addr.is_loopback()
+/// Whether a host may have this address: what Linux asks `ip_route_input` before it answers.
+fn is_plausible_sender(core: &Core, link: LinkId, addr: Ipv4Addr) -> bool {
+    let accept_local = core.interfaces.get(link).is_some_and(|link| link.config.accept_local);
+    !addr.is_multicast()
+        && !addr.is_broadcast()
+        && !addr.is_loopback()
+        && addr.octets()[0] != 0
+        && (accept_local || !core.routes.is_local(addr))
 }

@@ -74,22 +74,32 @@ impl NeighbourTable {
         if old.is_valid() && !same && locked && !overriding {
             return;
         }
-        let new = if reachable {
-            NudState::Reachable
-        } else if same && old.is_valid() {
-            // An unasked-for confirmation of what is known changes nothing.
+        let new = if reachable { NudState::Reachable } else { NudState::Stale };
+        if same && old.is_valid() && (new == old || !reachable) {
+            // What is known already changes nothing, least of all `updated`: repeating it must not
+            // lock out a change. An answer confirms it.
+            if reachable {
+                self.confirm(now, link, addr);
+            }
             return;
-        } else {
-            NudState::Stale
-        };
+        }
         self.learn(now, index, mac, new);
     }
 
     /// Learns from a request that was sent to us (Linux `neigh_event_ns`): creates an entry.
-    pub(crate) fn asked_by(&mut self, now: Instant, link: LinkId, addr: IpAddr, mac: MacAddr) {
-        if self.find_or_create(now, link, addr).is_some() {
+    /// `false` when the table is full.
+    pub(crate) fn asked_by(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        addr: IpAddr,
+        mac: MacAddr,
+    ) -> bool {
+        let known = self.find_or_create(now, link, addr).is_some();
+        if known {
             self.heard(now, link, addr, mac, false, true);
         }
+        known
     }
 
     /// Notes that a higher layer heard from the neighbour (RFC 4861 §7.3.1; `MSG_CONFIRM`).
@@ -153,13 +163,17 @@ impl NeighbourTable {
     /// Sets address and state, and lets waiting packets go.
     pub(super) fn learn(&mut self, now: Instant, index: usize, mac: MacAddr, state: NudState) {
         let reachable_time = self.reachable_time;
+        let long_ago = now - self.config.base_reachable_time * 2;
         let Some(entry) = &mut self.entries[index] else { return };
-        entry.mac = Some(mac);
-        entry.probes = 0;
         if state != NudState::Stale {
             entry.confirmed = now;
+        } else if entry.mac != Some(mac) {
+            // What was confirmed was another address.
+            entry.confirmed = long_ago;
         }
-        let link = entry.link;
+        entry.mac = Some(mac);
+        entry.probes = 0;
+        let (link, addr) = (entry.link, entry.addr);
         let waiting = core::mem::take(&mut entry.queue);
         if let Some(timer) = entry.timer.take() {
             self.timers.cancel(timer);
@@ -167,6 +181,10 @@ impl NeighbourTable {
         self.enter(now, index, state);
         if state == NudState::Reachable {
             self.arm(index, now + reachable_time);
+        }
+        if !waiting.is_empty() {
+            // They use the entry: a stale one goes on to DELAY.
+            self.resolve(now, link, addr);
         }
         for packet in waiting {
             self.actions.push_back(Action::Transmit { link, mac, packet });

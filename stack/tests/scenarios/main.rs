@@ -2,6 +2,7 @@
 
 mod lab;
 
+mod arp;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;
