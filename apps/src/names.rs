@@ -49,7 +49,9 @@ pub fn resolve(name: &str) -> Result<Target, Failure> {
         IpAddr::V6(_) => None,
     });
     ipv4.map(|addr| target(addr, numeric)).ok_or_else(|| {
-        Failure(format!("'{name}' has only IPv6 addresses, and the stack speaks IPv4; name another"))
+        Failure(format!(
+            "'{name}' has only IPv6 addresses, and the stack speaks IPv4; name another"
+        ))
     })
 }
 

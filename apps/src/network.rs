@@ -84,8 +84,9 @@ impl Network {
     pub fn open(plan: &Plan, link: Option<&str>) -> Result<Self, Failure> {
         let seed = match plan.seed {
             Some(seed) => seed,
-            None => random::seed()
-                .map_err(|error| Failure::new(format_args!("no randomness: {error}; give --seed")))?,
+            None => random::seed().map_err(|error| {
+                Failure::new(format_args!("no randomness: {error}; give --seed"))
+            })?,
         };
         let mac = plan.mac.unwrap_or_else(|| random::mac_from_seed(seed));
         let opened = open_device(plan, mac, seed)?;

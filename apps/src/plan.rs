@@ -57,17 +57,18 @@ impl Plan {
     pub fn new(args: &NetworkArgs) -> Result<Self, Failure> {
         let addr = match (args.addr, args.host_addr) {
             (Some(addr), _) => addr,
-            (None, Some(host)) if !default_addr().contains(host.addr()) => {
-                neighbour_of(host).ok_or_else(|| {
+            (None, Some(host)) if !default_addr().contains(host.addr()) => neighbour_of(host)
+                .ok_or_else(|| {
                     Failure(format!("{host} leaves no address for the stack; give --addr"))
-                })?
-            }
+                })?,
             (None, _) => default_addr(),
         };
         let host = match args.host_addr {
             Some(host) => Ok(host),
             None => neighbour_of(addr).ok_or_else(|| {
-                Failure(format!("{addr} leaves no address for the other side; use a shorter prefix"))
+                Failure(format!(
+                    "{addr} leaves no address for the other side; use a shorter prefix"
+                ))
             }),
         };
         let attachment = match (&args.tap, &args.packet) {
@@ -155,9 +156,9 @@ impl Plan {
                 addr.network(),
                 addr.prefix_len()
             ))),
-            Some(gateway) if self.is_broadcast(gateway) => Err(Failure(format!(
-                "--gateway {gateway} is a broadcast address; name one router"
-            ))),
+            Some(gateway) if self.is_broadcast(gateway) => {
+                Err(Failure(format!("--gateway {gateway} is a broadcast address; name one router")))
+            }
             _ => Ok(()),
         }
     }

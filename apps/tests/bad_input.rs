@@ -112,7 +112,8 @@ fn a_capture_that_cannot_be_written() {
 fn a_refused_run_leaves_no_capture_behind() {
     let scratch = Scratch::new("left");
     let path = scratch.path("x.pcapng");
-    for rest in ["192.0.2.1", "-I nolink 10.0.0.1", "--packet nosuchif 10.0.0.1", "nohost.invalid"] {
+    for rest in ["192.0.2.1", "-I nolink 10.0.0.1", "--packet nosuchif 10.0.0.1", "nohost.invalid"]
+    {
         tapping(&format!("--pcap {} {rest}", path.display())).refused(&[]);
         assert!(scratch.files().is_empty(), "{rest} left {:?}", scratch.files());
     }
@@ -130,7 +131,9 @@ fn a_disk_that_fills_up_is_told_once_and_the_ping_goes_on() {
     command.arg("--pcap").arg(mounted.join("x.pcapng"));
     command.args(["--peer", "-q", "-c", "2000", "-i", "0", "10.0.0.1"]);
     let output = command.output();
-    let Ok(output) = output.map_err(|error| skip(&format!("no unshare(1): {error}"))) else { return };
+    let Ok(output) = output.map_err(|error| skip(&format!("no unshare(1): {error}"))) else {
+        return;
+    };
     let said = Said::from_output(format!("{command:?}"), &output);
     if said.err.starts_with("unshare: ") || said.err.starts_with("mount: ") {
         return skip(&format!("cannot mount a small disk here: {}", said.err.trim()));
@@ -177,7 +180,9 @@ fn no_tun_device() {
     command.args(["-Urm", "sh", "-c", script, "sh"]).arg(&*BINARY);
     command.args(["--tap", "t0", "10.0.0.1"]);
     let output = command.output();
-    let Ok(output) = output.map_err(|error| skip(&format!("no unshare(1): {error}"))) else { return };
+    let Ok(output) = output.map_err(|error| skip(&format!("no unshare(1): {error}"))) else {
+        return;
+    };
     let said = Said::from_output(format!("{command:?}"), &output);
     if said.err.starts_with("unshare: ") || said.err.starts_with("mount: ") {
         return skip(&format!("cannot hide /dev/net here: {}", said.err.trim()));

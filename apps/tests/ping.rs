@@ -31,7 +31,10 @@ fn the_readme_command_works_for_everybody() {
 fn the_built_in_peer_answers() {
     for user in users() {
         let said = tapping_as(user, "ping --peer -c 2 -i 0 10.0.0.1").good();
-        assert!(said.out.contains("2 packets transmitted, 2 received, 0% packet loss"), "{said:#?}");
+        assert!(
+            said.out.contains("2 packets transmitted, 2 received, 0% packet loss"),
+            "{said:#?}"
+        );
     }
     let elsewhere = tapping("--peer --addr 192.168.7.9/24 -q -c 1 192.168.7.1").good();
     assert!(elsewhere.out.contains("1 received"), "{elsewhere:#?}");
@@ -62,7 +65,10 @@ fn a_thousand_in_ten_seconds_would_be_these_hundred_in_one() {
     let said = tapping("-q -c 100 -i 0.01 10.0.0.1").good();
     // The last of 100 is due 990 ms after the first, and lateness does not add up. How late the
     // last itself is depends on the machine: that is not for a test to judge.
-    assert!(said.out.contains("100 packets transmitted, 100 received, 0% packet loss"), "{said:#?}");
+    assert!(
+        said.out.contains("100 packets transmitted, 100 received, 0% packet loss"),
+        "{said:#?}"
+    );
 }
 
 #[test]
@@ -170,7 +176,10 @@ fn several_hosts_each_with_its_name_and_summary() {
 #[test]
 fn names_are_resolved_as_the_system_does() {
     let said = tapping("--peer -c 1 localhost").good();
-    assert!(said.out.starts_with("PING localhost (127.0.0.1) 56(84) bytes of data.\n"), "{said:#?}");
+    assert!(
+        said.out.starts_with("PING localhost (127.0.0.1) 56(84) bytes of data.\n"),
+        "{said:#?}"
+    );
     assert!(said.out.contains(" (127.0.0.1): icmp_seq=1 ttl=64 time="), "{said:#?}");
     let numeric = tapping("--peer -n -c 1 localhost").good();
     assert!(numeric.out.contains("64 bytes from 127.0.0.1: icmp_seq=1"), "{numeric:#?}");
@@ -234,8 +243,11 @@ fn walk_with_the_kernel_shows_our_end() {
 fn the_same_seed_gives_the_same_packets() {
     let walk = |seed: u32| {
         let said = tapping(&format!("--peer --walk -q -c 1 --seed {seed} 10.0.0.1")).good();
-        let lines = said.out.lines().filter(|line| line.contains("here  ") || line.contains("peer  "));
-        lines.map(|line| line.chars().skip("        0.0 µs  ".chars().count()).collect()).collect::<Vec<String>>()
+        let lines =
+            said.out.lines().filter(|line| line.contains("here  ") || line.contains("peer  "));
+        lines
+            .map(|line| line.chars().skip("        0.0 µs  ".chars().count()).collect())
+            .collect::<Vec<String>>()
     };
     assert!(walk(7).len() > 10);
     assert_eq!(walk(7), walk(7));

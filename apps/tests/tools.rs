@@ -108,11 +108,13 @@ fn frames(path: &Path) -> Vec<String> {
     while let Some(record) = reader.next_record().expect("a sound capture") {
         let frame = Ethernet::parse(record.data).expect("a frame");
         words.push(match frame.ethertype() {
-            EtherType::ARP => match Arp::parse(frame.payload()).expect("an ARP message").operation {
-                ArpOperation::Request => "who-has".to_string(),
-                ArpOperation::Reply => "is-at".to_string(),
-                ArpOperation::Other(code) => format!("arp-{code}"),
-            },
+            EtherType::ARP => {
+                match Arp::parse(frame.payload()).expect("an ARP message").operation {
+                    ArpOperation::Request => "who-has".to_string(),
+                    ArpOperation::Reply => "is-at".to_string(),
+                    ArpOperation::Other(code) => format!("arp-{code}"),
+                }
+            }
             EtherType::IPV4 => {
                 let packet = Ipv4::parse(frame.payload()).expect("a packet");
                 assert!(packet.verify_checksum());
@@ -140,7 +142,8 @@ fn a_capture_has_every_frame() {
         let shown = path.display();
         tapping_as(user, &format!("--pcap {shown} -q -c 2 -i 0.01 10.0.0.1")).good();
         let words = frames(&path);
-        let ours: Vec<&str> = words.iter().map(String::as_str).filter(|w| w.starts_with("icmp")).collect();
+        let ours: Vec<&str> =
+            words.iter().map(String::as_str).filter(|w| w.starts_with("icmp")).collect();
         assert_eq!(ours, ["icmp-8", "icmp-0", "icmp-8", "icmp-0"], "{words:?}");
         assert_eq!(words[..2], ["who-has", "is-at"]);
         tapping_as(user, &format!("--pcap {shown} -q -c 1 -s 3000 10.0.0.1")).good();

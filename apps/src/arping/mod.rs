@@ -77,13 +77,7 @@ fn mode(args: &ArpingArgs) -> Result<Mode, Failure> {
     }
 }
 
-fn config(
-    args: &ArpingArgs,
-    plan: &Plan,
-    target: &Target,
-    mode: Mode,
-    mac: MacAddr,
-) -> Config {
+fn config(args: &ArpingArgs, plan: &Plan, target: &Target, mode: Mode, mac: MacAddr) -> Config {
     let source = args.source.unwrap_or(match mode {
         Mode::Ask => plan.addr.addr(),
         Mode::Detect => Ipv4Addr::UNSPECIFIED,

@@ -92,11 +92,13 @@ fn is_host(addr: Ipv4Addr) -> bool {
 
 /// A link-layer address that one station can have.
 pub fn mac(text: &str) -> Result<MacAddr, String> {
-    let mac: MacAddr = text.parse().map_err(|_| {
-        "write six bytes in hex with colons, such as 02:00:00:00:00:02".to_string()
-    })?;
+    let mac: MacAddr = text
+        .parse()
+        .map_err(|_| "write six bytes in hex with colons, such as 02:00:00:00:00:02".to_string())?;
     if !mac.is_unicast() {
-        return Err(format!("{mac} does not name one station; make the first byte even, such as 02"));
+        return Err(format!(
+            "{mac} does not name one station; make the first byte even, such as 02"
+        ));
     }
     Ok(mac)
 }
@@ -180,9 +182,9 @@ pub fn wait(text: &str) -> Result<Wait, String> {
     }
     let mut factor = |default: f64| match parts.next() {
         None => Ok(default),
-        Some(part) => decimal(part).filter(|factor| (0.0..=1e6).contains(factor)).ok_or_else(
-            || format!("'{part}' is not a factor; write MAX,HERE,NEAR such as 5,3,10"),
-        ),
+        Some(part) => decimal(part)
+            .filter(|factor| (0.0..=1e6).contains(factor))
+            .ok_or_else(|| format!("'{part}' is not a factor; write MAX,HERE,NEAR such as 5,3,10")),
     };
     let wait = Wait { max, here: factor(3.0)?, near: factor(10.0)? };
     match parts.next() {

@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use tapping_drivers::clock::Clock;
+use tapping_stack::PmtuDiscovery;
 use tapping_stack::packet::Packet;
 use tapping_stack::socket::{ErrorOrigin, SocketError, SocketErrorReport, SocketId, SocketOptions};
 use tapping_stack::time::Instant;
 use tapping_stack::wire::Ipv4;
-use tapping_stack::PmtuDiscovery;
 
+use super::Source;
 use super::engine::{Action, Engine, Sent};
 use super::ip_options;
 use super::payload::{HEADER, Request};
-use super::Source;
 use super::report::{Event, Host, IcmpError, Named, Reply, Report};
 use crate::cli::PingArgs;
 use crate::cli::values::Discovery;
@@ -144,8 +144,7 @@ impl Session {
     fn take(&mut self, report: &mut dyn Report) -> Result<(), Stop> {
         for run in &mut self.runs {
             while let Some(packet) = self.network.stack().recv(run.socket) {
-                let at =
-                    if self.user_latency { self.network.now() } else { packet.meta.timestamp };
+                let at = if self.user_latency { self.network.now() } else { packet.meta.timestamp };
                 reply(run, &packet, at, &mut self.names, report)?;
                 self.network.stack().recycle(packet);
             }
@@ -332,4 +331,3 @@ fn icmp_error(
     };
     Ok(report.event(&run.host, Clock::wall(), &event)?)
 }
-

@@ -23,7 +23,15 @@ impl RoundTrips {
     pub fn new() -> Self {
         // Three digits, growing as needed: only a precision above five is refused.
         let histogram = Histogram::new(3).expect("three significant digits are allowed");
-        RoundTrips { count: 0, min: u64::MAX, max: 0, sum: 0, sum_of_squares: 0, ewma8: 0, histogram }
+        RoundTrips {
+            count: 0,
+            min: u64::MAX,
+            max: 0,
+            sum: 0,
+            sum_of_squares: 0,
+            ewma8: 0,
+            histogram,
+        }
     }
 
     /// Adds one round trip.

@@ -18,11 +18,7 @@ pub struct Window {
 impl Window {
     /// Nothing sent yet.
     pub fn new() -> Self {
-        Window {
-            sent: Vec::new(),
-            received: Box::new([0; WORDS]),
-            settled: Box::new([0; WORDS]),
-        }
+        Window { sent: Vec::new(), received: Box::new([0; WORDS]), settled: Box::new([0; WORDS]) }
     }
 
     /// Opens the slot of `sequence`, forgetting what an earlier probe left there.

@@ -87,7 +87,8 @@ fn broadcast_addresses() {
 #[test]
 fn a_way_to_the_target() {
     let plan = Plan::new(&args()).unwrap();
-    let target = |addr: &str| Target { name: addr.into(), addr: addr.parse().unwrap(), numeric: true };
+    let target =
+        |addr: &str| Target { name: addr.into(), addr: addr.parse().unwrap(), numeric: true };
     for near in ["10.0.0.9", "127.0.0.1", "224.0.0.1", "255.255.255.255", "10.0.0.255"] {
         plan.check_route(&target(near)).unwrap();
     }

@@ -50,11 +50,7 @@ enum Kind {
 
 impl Prober {
     /// Opens the socket.
-    pub fn open(
-        args: &TraceArgs,
-        target: &Target,
-        network: &mut Network,
-    ) -> Result<Self, Failure> {
+    pub fn open(args: &TraceArgs, target: &Target, network: &mut Network) -> Result<Self, Failure> {
         let source = match network.source_for(target)? {
             IpAddr::V4(source) => source,
             IpAddr::V6(source) => {
@@ -71,8 +67,8 @@ impl Prober {
             let opened = stack.open_raw(Protocol::UDP);
             (opened, Kind::Udp { source_port }, args.port.unwrap_or(FIRST_PORT))
         };
-        let socket =
-            opened.map_err(|error| Failure(format!("cannot open a socket to probe with: {error}")))?;
+        let socket = opened
+            .map_err(|error| Failure(format!("cannot open a socket to probe with: {error}")))?;
         let options = stack
             .socket_options(socket)
             .map_err(|error| Failure(format!("cannot set options: {error}")))?;

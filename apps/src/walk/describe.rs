@@ -86,9 +86,11 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
         Event::Forward { packet } => line(Way::Out, "ipv4/forward", ipv4(packet.bytes())),
         Event::Delivered { to, packet } => match to {
             Receiver::Icmp => line(Way::In, "icmp/input", icmp(packet.transport())),
-            Receiver::Ping(_) => {
-                line(Way::In, "socket/ping", format!("{}, read by tapping", icmp(packet.transport())))
-            }
+            Receiver::Ping(_) => line(
+                Way::In,
+                "socket/ping",
+                format!("{}, read by tapping", icmp(packet.transport())),
+            ),
             Receiver::Raw(_) => line(Way::In, "socket/raw", ipv4(packet.network())),
         },
         Event::Dropped { reason, packet } => {

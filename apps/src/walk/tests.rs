@@ -80,7 +80,9 @@ fn frames_of_both_ends_and_the_kernel_between() {
     here.event(START, &Event::LinkOut { link: LinkId(2), packet: &framed });
     here.event(START, &Event::LinkIn { link: LinkId(2), packet: &framed });
     let shown = walk.show(Some("the kernel"));
-    assert!(shown.contains("out  link/output      02:00:00:00:00:02 → 02:00:00:00:00:01 ipv4 len 98\n"));
+    assert!(
+        shown.contains("out  link/output      02:00:00:00:00:02 → 02:00:00:00:00:01 ipv4 len 98\n")
+    );
     assert!(shown.contains("~~~  the kernel answers  ~~~\n"), "{shown}");
 
     let mut peer = walk.observer(Who::Peer, "veth1");

@@ -23,9 +23,16 @@ pub(super) enum End {
 impl Ipv4Layer {
     /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
     pub(crate) fn input(&mut self, core: &mut Core, packet: Packet) {
-        let Some(packet) = self.received(core, packet) else { return };
+        let Some(mut packet) = self.received(core, packet) else { return };
         match route::input(core, &packet) {
             Ok(InputRoute::Local) => self.deliver(core, packet),
+            Ok(InputRoute::LocalToMany(to_many)) => {
+                // Even in a frame for this host alone it is not for this host alone.
+                if packet.meta.packet_type == PacketType::Host {
+                    packet.meta.packet_type = to_many;
+                }
+                self.deliver(core, packet);
+            }
             Ok(InputRoute::Forward(route)) => self.forward(core, packet, route),
             Err(refusal) => {
                 match refusal.reason {

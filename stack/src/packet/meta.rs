@@ -17,7 +17,8 @@ impl core::fmt::Display for LinkId {
     }
 }
 
-/// Whom the link-layer destination address names (Linux `PACKET_HOST` and its siblings).
+/// Whom the link-layer destination address names (Linux `PACKET_HOST` and its siblings); what IPv4
+/// finds to be a broadcast or multicast is one, whatever its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PacketType {
     /// This host.

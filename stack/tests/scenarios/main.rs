@@ -3,6 +3,7 @@
 mod lab;
 
 mod arp;
+mod forward;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;

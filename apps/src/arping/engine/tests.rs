@@ -61,7 +61,8 @@ fn the_first_request_is_for_everybody_then_for_the_one_who_answered() {
     let Counters { sent, sent_broadcast, received, .. } = engine.counters();
     assert_eq!((sent, sent_broadcast, received, engine.exit_status()), (3, 1, 3, 0));
 
-    let mut engine = Engine::new(Config { count: Some(2), broadcast_only: true, ..config() }, START);
+    let mut engine =
+        Engine::new(Config { count: Some(2), broadcast_only: true, ..config() }, START);
     assert_eq!(run(&mut engine, Some(reply())).0, [MacAddr::BROADCAST; 2]);
 }
 
@@ -102,7 +103,10 @@ fn requests_and_announcements_look_as_they_should() {
     let (_, request) = message(Config { mode: Mode::AnnounceByRequest, ..own.clone() });
     assert!(request.is_announcement() && request.operation == ArpOperation::Request);
     let (to, answer) = message(Config { mode: Mode::AnnounceByReply, ..own });
-    assert_eq!((to, answer.operation, answer.target_mac), (MacAddr::BROADCAST, ArpOperation::Reply, US));
+    assert_eq!(
+        (to, answer.operation, answer.target_mac),
+        (MacAddr::BROADCAST, ArpOperation::Reply, US)
+    );
 }
 
 #[test]

@@ -242,7 +242,8 @@ fn some_of_count_is_success_only_without_deadline() {
 
 #[test]
 fn duplicates_are_told_by_sequence_even_after_it_wraps() {
-    let mut world = World::new(Pacing { interval: MS, ..pacing() }, Some(Duration::from_micros(10)));
+    let mut world =
+        World::new(Pacing { interval: MS, ..pacing() }, Some(Duration::from_micros(10)));
     world.run(65_537);
     let sequences: Vec<u16> = world.sent[65_533..].iter().map(|&(_, s)| s).collect();
     assert_eq!(sequences, [65_534, 65_535, 0, 1]);
@@ -277,8 +278,7 @@ fn outstanding_is_told_once_before_the_next_probe() {
 
 #[test]
 fn timeouts_name_each_unanswered_probe_once() {
-    let pacing =
-        Pacing { timeouts: true, count: Some(3), linger: Some(1500 * MS), ..pacing() };
+    let pacing = Pacing { timeouts: true, count: Some(3), linger: Some(1500 * MS), ..pacing() };
     let mut engine = Engine::new(pacing, START);
     let mut now = START;
     let mut told = Vec::new();

@@ -155,13 +155,8 @@ fn record_route_follows_the_time() {
 
 #[test]
 fn error_lines() {
-    let error = |icmp_type, code, info| IcmpError {
-        from: named(9),
-        sequence: 3,
-        icmp_type,
-        code,
-        info,
-    };
+    let error =
+        |icmp_type, code, info| IcmpError { from: named(9), sequence: 3, icmp_type, code, info };
     let show = |e| event(Style::default(), &host(), e).0;
     assert_eq!(
         show(Event::Error(error(3, 1, 0))),
@@ -172,7 +167,10 @@ fn error_lines() {
         "From 10.0.0.9: icmp_seq=3 Redirect Host(New nexthop: 10.0.0.9)\n"
     );
     let (out, err) = event(Style::default(), &host(), Event::TooLong { mtu: 1400 });
-    assert_eq!((out.as_str(), err.as_str()), ("", "ping: local error: message too long, mtu=1400\n"));
+    assert_eq!(
+        (out.as_str(), err.as_str()),
+        ("", "ping: local error: message too long, mtu=1400\n")
+    );
     let failed = Event::Failed { reason: "Network is unreachable".into() };
     let (_, err) = event(Style::default(), &host(), failed);
     assert_eq!(err, "ping: sendmsg: Network is unreachable\n");
@@ -193,13 +191,7 @@ fn flood_draws_dots_and_quiet_says_nothing() {
             Event::Sent,
             Event::Sent,
             Event::Reply(reply(&[0; 56])),
-            Event::Error(IcmpError {
-                from: named(9),
-                sequence: 1,
-                icmp_type: 3,
-                code: 1,
-                info: 0,
-            }),
+            Event::Error(IcmpError { from: named(9), sequence: 1, icmp_type: 3, code: 1, info: 0 }),
             Event::TooLong { mtu: 68 },
         ] {
             text.event(&host(), NOON, &e).unwrap();
@@ -227,7 +219,8 @@ fn summary_of_a_bad_run() {
     engine.refused(2);
     engine.received(Instant::from_secs(2), 1);
     let (out, _) = written(Style::default(), |text| text.summary(&host(), &engine).unwrap());
-    let counts = "3 packets transmitted, 1 received, +1 duplicates, +1 errors, 66.6667% packet loss";
+    let counts =
+        "3 packets transmitted, 1 received, +1 duplicates, +1 errors, 66.6667% packet loss";
     assert!(out.contains(counts), "{out}");
     assert!(out.contains(" ms, pipe 3\n"), "{out}");
 }

@@ -136,7 +136,8 @@ fn late_and_doubled_answers_are_left_out() {
     engine.answered(START + MS, 7, router(1), String::new(), Last::No);
     engine.answered(START + MS, 0, router(1), String::new(), Last::No);
     engine.answered(START + 2 * MS, 0, router(9), String::new(), Last::Reached);
-    let Some(Next { outcome: Outcome::Answer { from, rtt, .. }, .. }) = engine.next_outcome() else {
+    let Some(Next { outcome: Outcome::Answer { from, rtt, .. }, .. }) = engine.next_outcome()
+    else {
         panic!("there was an answer");
     };
     assert_eq!((from, rtt), (router(1), MS));
@@ -147,8 +148,8 @@ fn late_and_doubled_answers_are_left_out() {
 fn notes_are_those_of_traceroute() {
     let notes: Vec<String> = (0..=16).map(|code| unreachable_note(code, 1400)).collect();
     let expected = [
-        "!N", "!H", "!P", "", "!F-1400", "!S", "!N", "!H", "!I", "!X", "!X", "!N", "!H", "!X", "!V",
-        "!C", "!16",
+        "!N", "!H", "!P", "", "!F-1400", "!S", "!N", "!H", "!I", "!X", "!X", "!N", "!H", "!X",
+        "!V", "!C", "!16",
     ];
     assert_eq!(notes, expected);
 }
