@@ -4,4 +4,7 @@ mod lab;
 
 mod acd;
 mod arp;
+mod forward;
 mod ipv4_input;
+mod ipv4_output;
+mod reassembly;
