@@ -125,7 +125,15 @@ impl Stack {
         }
         interface.up = up;
         self.core.routes.set_link_state(id, up);
+<<<<<<< HEAD
+        if up {
+            self.detect_conflicts_anew(id);
+        } else {
+            self.arp.unwatch(id, None);
+=======
+        self.core.exceptions.clear();
         if !up {
+>>>>>>> scen2
             self.neighbours.flush_link(id);
             while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
                 self.core.discard(frame, DropReason::LinkDown);
@@ -222,13 +230,15 @@ impl Stack {
             return Err(ConfigError::TooMany("addresses"));
         }
         let mac = interface.mac().filter(|_| interface.config.conflict_detection);
-        let tentative = mac.is_some();
+        let (tentative, up) = (mac.is_some(), interface.up);
         interface.addresses.push(InterfaceAddress { cidr, secondary: false, tentative });
         match mac {
-            Some(mac) => {
+            Some(mac) if up => {
                 self.arp.watch(&mut self.core, id, mac, addr);
                 Ok(())
             }
+            // Nobody could object; probing begins when the link comes up.
+            Some(_) => Ok(()),
             None => self.install_addresses(id),
         }
     }
@@ -261,7 +271,10 @@ impl Stack {
     /// # Errors
     /// See [`RouteError`].
     pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
-        self.core.routes.add(route)
+        let destination = route.destination;
+        self.core.routes.add(route)?;
+        self.forget_exceptions(destination);
+        Ok(())
     }
 
     /// Adds a route, or puts it in the place of one with the same destination and metric, which
@@ -270,7 +283,10 @@ impl Stack {
     /// # Errors
     /// See [`RouteError`].
     pub fn replace_route(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
-        self.core.routes.replace(route)
+        let destination = route.destination;
+        let old = self.core.routes.replace(route)?;
+        self.forget_exceptions(destination);
+        Ok(old)
     }
 
     /// Deletes the first route that fits, and returns it.
@@ -278,7 +294,9 @@ impl Stack {
     /// # Errors
     /// [`RouteError::NotFound`].
     pub fn delete_route(&mut self, selector: &RouteSelector) -> Result<Route, RouteError> {
-        self.core.routes.delete(selector)
+        let old = self.core.routes.delete(selector)?;
+        self.forget_exceptions(selector.destination);
+        Ok(old)
     }
 
     /// Every route, those of the local table first.
@@ -357,6 +375,25 @@ impl Stack {
         debug_assert!(installed.is_ok());
     }
 
+    /// RFC 5227 §2.1: somebody may have taken our addresses while the link was down, so they are
+    /// probed for anew.
+    fn detect_conflicts_anew(&mut self, id: LinkId) {
+        let Some(interface) = self.core.interfaces.get_mut(id) else { return };
+        let Some(mac) = interface.mac().filter(|_| interface.config.conflict_detection) else {
+            return;
+        };
+        let mut probed = Vec::new();
+        for address in &mut interface.addresses {
+            address.tentative = true;
+            probed.push(address.cidr.addr());
+        }
+        // With every address tentative there are only routes to delete.
+        let _ = self.install_addresses(id);
+        for addr in probed {
+            self.arp.watch(&mut self.core, id, mac, addr);
+        }
+    }
+
     /// Takes into use, or gives up, the addresses about which conflict detection came to a
     /// conclusion.
     pub(super) fn conclude_conflicts(&mut self) {
@@ -378,6 +415,13 @@ impl Stack {
             // Only routes that the table has no room for could fail here; the event tells the rest.
             let _ = self.install_addresses(conclusion.link);
             self.core.see(|| conclusion.event());
+        }
+    }
+
+    /// What was learnt about a route's destinations does not outlive the route.
+    fn forget_exceptions(&mut self, destination: IpCidr) {
+        if let Some(destination) = destination.as_v4() {
+            self.core.exceptions.remove_within(destination);
         }
     }
 
@@ -405,6 +449,7 @@ impl Stack {
     /// Makes the routes of a link's addresses anew (Linux `fib_add_ifaddr`): a local route for
     /// each, a connected route and a broadcast route for each subnet.
     fn install_addresses(&mut self, id: LinkId) -> Result<(), ConfigError> {
+        self.core.exceptions.clear();
         let stale: Vec<RouteSelector> = self
             .core
             .routes

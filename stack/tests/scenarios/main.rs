@@ -2,5 +2,9 @@
 
 mod lab;
 
+mod acd;
 mod arp;
+mod forward;
 mod ipv4_input;
+mod ipv4_output;
+mod reassembly;
