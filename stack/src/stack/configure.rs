@@ -125,15 +125,11 @@ impl Stack {
         }
         interface.up = up;
         self.core.routes.set_link_state(id, up);
-<<<<<<< HEAD
+        self.core.exceptions.clear();
         if up {
             self.detect_conflicts_anew(id);
         } else {
             self.arp.unwatch(id, None);
-=======
-        self.core.exceptions.clear();
-        if !up {
->>>>>>> scen2
             self.neighbours.flush_link(id);
             while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
                 self.core.discard(frame, DropReason::LinkDown);
