@@ -14,10 +14,18 @@ impl OptionBytes {
     /// timestamps go on being recorded on the way back (RFC 1122 §3.2.2.6).
     pub(crate) fn echo(received: &[u8]) -> Self {
         let mut echoed = OptionBytes { bytes: [ipv4_options::END; ipv4_options::MAX_LEN], len: 0 };
-        for option in Ipv4Options::new(received).flatten() {
-            if matches!(option.kind(), ipv4_options::RR | ipv4_options::TS) {
-                echoed.append(option.data());
+        let (mut route_seen, mut timestamp_seen) = (false, false);
+        // What is malformed, and what follows it, stays away.
+        for option in Ipv4Options::new(received).map_while(Result::ok) {
+            let (sound, seen) = match option.kind() {
+                ipv4_options::RR => (option.route().is_ok(), &mut route_seen),
+                ipv4_options::TS => (option.timestamp().is_ok(), &mut timestamp_seen),
+                _ => continue,
+            };
+            if !sound || core::mem::replace(seen, true) {
+                break;
             }
+            echoed.append(option.data());
         }
         echoed.len = echoed.len.next_multiple_of(4);
         echoed

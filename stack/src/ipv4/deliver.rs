@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 
+use super::options::Overflow;
 use super::reassembly::{Outcome, ReassemblyError};
 use super::{Ipv4Layer, options};
 use crate::core::Core;
@@ -9,7 +10,7 @@ use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
 use crate::flow::Flow;
 use crate::icmp::{self, ErrorLimit};
-use crate::packet::Packet;
+use crate::packet::{LinkId, Packet};
 use crate::route::Scope;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
@@ -23,7 +24,7 @@ impl Ipv4Layer {
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
         if packet.network_header_len() > ipv4::HEADER_LEN {
             let addr = own_address(core, &packet);
-            options::record(core, &mut packet, addr);
+            options::record(core, &mut packet, addr, Overflow::Count);
         }
         let is_fragment = Ipv4::parse(packet.network()).is_ok_and(|header| header.is_fragment());
         if is_fragment {
@@ -117,8 +118,9 @@ impl Ipv4Layer {
     /// Tells the sender of `original` of an error, unless it must not be told.
     pub(crate) fn send_error(&mut self, core: &mut Core, original: &Packet, message: Message) {
         let limit = match original.meta.link_in {
+            // Our own packets, not yet sent or back over the loopback.
+            None | Some(LinkId::LOOPBACK) => ErrorLimit::Unlimited,
             Some(_) => ErrorLimit::Limited,
-            None => ErrorLimit::Unlimited,
         };
         if let Some(outgoing) = icmp::error(core, original, message, limit) {
             self.send_icmp(core, outgoing);
@@ -127,7 +129,6 @@ impl Ipv4Layer {
 
     fn send_icmp(&mut self, core: &mut Core, outgoing: icmp::Outgoing) {
         let icmp::Outgoing { packet, dst, src, tos, options } = outgoing;
-        core.stats.icmp.count_out(packet.bytes().first().copied().unwrap_or(u8::MAX));
         // Without DF, as Linux's own ICMP socket sends.
         let options = options.as_slice();
         let flow = Flow { src, tos, options, ..Flow::new(dst, Protocol::ICMP) };

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 
+use super::options::Overflow;
 use super::route::OutputRoute;
 use super::{Ipv4Layer, NextHop, options};
 use crate::core::Core;
@@ -68,7 +69,7 @@ impl Ipv4Layer {
         }
         core.stats.ip.forw_datagrams += 1;
         if has_options {
-            options::record(core, &mut packet, out.src);
+            options::record(core, &mut packet, out.src, Overflow::Count);
         }
         // Every error has been answered already or been counted.
         let _ = self.postrouting(core, packet, &out);

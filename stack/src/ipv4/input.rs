@@ -17,8 +17,20 @@ impl Ipv4Layer {
     pub(crate) fn input(&mut self, core: &mut Core, packet: Packet) {
         let Some(packet) = self.received(core, packet) else { return };
         match route::input(core, &packet) {
-            Ok(InputRoute::Local) => self.deliver(core, packet),
-            Ok(InputRoute::Forward(route)) => self.forward(core, packet, route),
+            Ok(route) => {
+                let Some(mut packet) = self.check_options(core, packet) else { return };
+                match route {
+                    InputRoute::Local => self.deliver(core, packet),
+                    InputRoute::Many(packet_type) => {
+                        // However the frame was addressed.
+                        if packet.meta.packet_type == PacketType::Host {
+                            packet.meta.packet_type = packet_type;
+                        }
+                        self.deliver(core, packet);
+                    }
+                    InputRoute::Forward(route) => self.forward(core, packet, route),
+                }
+            }
             Err(refusal) => {
                 match refusal.reason {
                     DropReason::NotForwarding => core.stats.ip.in_addr_errors += 1,
@@ -39,7 +51,9 @@ impl Ipv4Layer {
     /// Takes a packet that this host sent to itself, or a copy of one that it sent to many. Where
     /// it goes was decided when it was sent.
     pub(crate) fn loop_back(&mut self, core: &mut Core, packet: Packet) {
-        if let Some(packet) = self.received(core, packet) {
+        if let Some(packet) = self.received(core, packet)
+            && let Some(packet) = self.check_options(core, packet)
+        {
             self.deliver(core, packet);
         }
     }
@@ -76,10 +90,6 @@ impl Ipv4Layer {
         if core.hooks.any(HookPoint::Prerouting) {
             packet = self.pass(core, HookPoint::Prerouting, packet)?;
         }
-        let has_options = packet.network_header_len() > crate::wire::ipv4::HEADER_LEN;
-        if has_options {
-            packet = self.check_options(core, packet)?;
-        }
         Some(packet)
     }
 
@@ -115,7 +125,12 @@ impl Ipv4Layer {
         }
     }
 
+    /// Only after the route decision, as in Linux: nobody is told of a malformed option in a packet
+    /// that would not have been taken anyway.
     fn check_options(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        if packet.network_header_len() <= crate::wire::ipv4::HEADER_LEN {
+            return Some(packet);
+        }
         let accept_source_route = packet
             .meta
             .link_in

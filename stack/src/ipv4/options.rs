@@ -52,15 +52,29 @@ pub(super) fn check(header: &Ipv4<'_>) -> Result<Summary, u8> {
     Ok(summary)
 }
 
+/// Whether a timestamp option without room counts this host. Linux counts it when a packet arrives,
+/// not when one leaves, so that a reply does not count the replier twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overflow {
+    Count,
+    Keep,
+}
+
 /// Enters `addr` and the time where the packet's options ask for it, and mends the header
 /// checksum.
-pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr) {
+pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, overflow: Overflow) {
     let Ok(header) = Ipv4::parse(packet.network()) else { return };
     let header_len = header.header_len();
     let mut spans = [(0usize, 0usize, 0u8); 2];
     let recorded = Ipv4Options::new(header.options())
         .flatten()
-        .filter(|option| matches!(option.kind(), kinds::RR | kinds::TS))
+        .filter(|option| match option.kind() {
+            kinds::RR => true,
+            kinds::TS => {
+                overflow == Overflow::Count || option.timestamp().is_ok_and(|ts| !ts.is_full())
+            }
+            _ => false,
+        })
         .map(|option| (option.offset(), option.data().len(), option.kind()));
     for (span, found) in spans.iter_mut().zip(recorded) {
         *span = found;

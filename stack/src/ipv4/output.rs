@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 
 use super::deliver::refused;
 use super::fragment::{FragmentError, fragment};
+use super::options::Overflow;
 use super::route::{self, OutputRoute};
 use super::{Egress, Ipv4Layer, NextHop};
 use crate::core::Core;
@@ -53,6 +54,9 @@ impl Ipv4Layer {
             }
             PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
         };
+        if flow.protocol == Protocol::ICMP {
+            count_icmp(core, packet.bytes());
+        }
         packet.mark_transport(0);
         let header = packet.push(header_len);
         header[ipv4::HEADER_LEN..].copy_from_slice(flow.options);
@@ -77,7 +81,7 @@ impl Ipv4Layer {
         packet.mark_network();
         packet.meta.mark = flow.mark;
         if !flow.options.is_empty() {
-            super::options::record(core, &mut packet, route.src);
+            super::options::record(core, &mut packet, route.src, Overflow::Keep);
         }
         self.local_out(core, packet, route, flow)
     }
@@ -120,6 +124,9 @@ impl Ipv4Layer {
         packet.mark_network();
         packet.mark_transport(header_len);
         packet.meta.mark = flow.mark;
+        if protocol == Protocol::ICMP {
+            count_icmp(core, packet.transport());
+        }
         self.local_out(core, packet, route, flow)
     }
 
@@ -296,6 +303,11 @@ fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usi
         PmtuDiscovery::Probe => route.link_mtu,
     };
     if len > limit.min(ipv4::MAX_LEN) { Err(limit.min(ipv4::MAX_LEN)) } else { Ok(()) }
+}
+
+/// Counts an ICMP message by its type as sent (Linux `icmp_out_count`).
+fn count_icmp(core: &mut Core, message: &[u8]) {
+    core.stats.icmp.count_out(message.first().copied().unwrap_or(u8::MAX));
 }
 
 /// Where the packet goes: 0.0.0.0 stands for this host.

@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::event::{Direction, Event};
 use crate::flow::Flow;
 use crate::interface::{Interface, ReversePathFilter};
-use crate::packet::{LinkId, Packet};
+use crate::packet::{LinkId, Packet, PacketType};
 use crate::route::{Match, RouteKind, Scope};
 use crate::socket::SocketError;
 use crate::stats::DropReason;
@@ -20,6 +20,8 @@ use crate::wire::ipv4::Ipv4;
 pub(super) enum InputRoute {
     /// It is for this host.
     Local,
+    /// It is for this host among others.
+    Many(PacketType),
     /// It is for somebody else.
     Forward(Match),
 }
@@ -53,7 +55,7 @@ pub(super) fn input(core: &mut Core, packet: &Packet) -> Result<InputRoute, Refu
         }
         core.stats.ip.in_mcast_pkts += 1;
         saw(core, Direction::Input, dst, RouteKind::Local, Some(link_id), None);
-        return Ok(InputRoute::Local);
+        return Ok(InputRoute::Many(PacketType::Multicast));
     }
     martians(link, src, dst)?;
     // RFC 1122 §3.2.1.3 (c): all ones, and 0.0.0.0 to 0.0.0.0 of old BOOTP clients.
@@ -67,7 +69,7 @@ pub(super) fn input(core: &mut Core, packet: &Packet) -> Result<InputRoute, Refu
             }
             core.stats.ip.in_bcast_pkts += 1;
             saw(core, Direction::Input, dst, RouteKind::Broadcast, Some(link_id), None);
-            Ok(InputRoute::Local)
+            Ok(InputRoute::Many(PacketType::Broadcast))
         }
         Some(RouteKind::Local) => {
             source(core, link, src)?;

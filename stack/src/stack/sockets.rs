@@ -126,7 +126,6 @@ impl Stack {
                     self.core.pool.put(packet);
                     return Err(SocketError::InvalidArgument);
                 }
-                self.core.stats.icmp.count_out(types::ECHO);
                 self.ipv4.send(&mut self.core, packet, &flow)
             }
             SocketKind::Raw { .. } if header_included => {
