@@ -4,3 +4,4 @@ mod lab;
 
 mod acd;
 mod arp;
+mod icmp;
