@@ -5,6 +5,7 @@ mod lab;
 mod acd;
 mod arp;
 mod forward;
+mod icmp;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;
