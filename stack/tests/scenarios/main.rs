@@ -4,6 +4,7 @@ mod lab;
 
 mod arp;
 mod forward;
+mod hooks;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;
