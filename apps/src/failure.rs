@@ -8,9 +8,16 @@ use std::io;
 pub struct Failure(pub String);
 
 impl Failure {
-    /// From anything that can be shown; whatever it was put together from becomes one line.
+    /// From anything that can be shown; whatever it was put together from becomes one line, without
+    /// the number that Rust adds to the words of an error.
     pub fn new(what: impl fmt::Display) -> Self {
-        Failure(what.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        let line = what.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut parts = line.split(" (os error ");
+        let mut text = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            text += part.split_once(')').map_or(part, |(_, rest)| rest);
+        }
+        Failure(text)
     }
 }
 
@@ -42,5 +49,27 @@ impl From<io::Error> for Stop {
             return Stop::ReaderGone;
         }
         Stop::Failure(Failure::new(format_args!("cannot write the output: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_plain_words() {
+        let failure =
+            Failure::new("cannot open x (Permission denied (os error 13)):\n run as root");
+        assert_eq!(failure.0, "cannot open x (Permission denied): run as root");
+        let error = io::Error::from_raw_os_error(28);
+        assert_eq!(Failure::new(error).0, "No space left on device");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let gone = Stop::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(matches!(gone, Stop::ReaderGone));
+        let full = Stop::from(io::Error::from_raw_os_error(28));
+        assert!(matches!(full, Stop::Failure(why) if why.0.contains("No space left")));
     }
 }

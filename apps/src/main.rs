@@ -10,7 +10,7 @@ mod plan;
 mod trace;
 mod walk;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use cli::{Command, NetworkArgs, Parsed};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     start_log(command.network().verbose);
-    let result = match &command {
+    let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
@@ -68,5 +68,6 @@ fn start_log(verbose: u8) {
         2 => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(ansi).with_writer(io::stderr).init();
 }

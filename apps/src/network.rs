@@ -10,7 +10,7 @@ use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::pcap::{Capture, CaptureFile};
 use tapping_drivers::random;
 use tapping_drivers::runtime::{Runtime, StackId};
-use tapping_drivers::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use tapping_drivers::sandbox::{Sandbox, SandboxConfig};
 use tapping_drivers::tap::Tap;
 use tapping_drivers::veth;
 use tapping_stack::event::Observer;
@@ -23,7 +23,7 @@ use tapping_stack::{Config, Stack};
 use crate::failure::Failure;
 use crate::names::Target;
 use crate::plan::{Attachment, Plan};
-use crate::walk::{Walk, Who};
+use crate::walk::{Logger, Walk, Who};
 
 /// Name of the kernel's interface in a private network.
 const PRIVATE_TAP: &str = "tap0";
@@ -88,8 +88,8 @@ impl Network {
                 Failure::new(format_args!("no randomness: {error}; give --seed"))
             })?,
         };
-        let mac = plan.mac.unwrap_or_else(|| random::mac_from_seed(seed));
-        let opened = open_device(plan, mac, seed)?;
+        let mac = plan.mac.unwrap_or_else(|| mac_of(plan.addr.addr()));
+        let opened = open_device(plan, mac)?;
         let link_name = opened.device.name().to_string();
         check_link(link, &link_name)?;
         let mtu = link_mtu(plan, opened.device.as_ref())?;
@@ -119,19 +119,16 @@ impl Network {
             runtime,
             here,
             link,
-            link_name,
+            link_name: link_name.clone(),
             mac,
             seed,
             kind,
             capture,
             _restore: opened.restore,
         };
-        if let Some(gateway) = plan.gateway {
-            let route = Route::via(default_destination(), gateway.into());
-            network
-                .stack()
-                .add_route(route)
-                .map_err(|error| Failure::new(format_args!("--gateway {gateway}: {error}")))?;
+        network.add_routes(plan.gateway)?;
+        if logs_packets() {
+            network.stack().set_observer(Some(Logger::new(Who::Here, &link_name, None)));
         }
         Ok(network)
     }
@@ -200,6 +197,11 @@ impl Network {
             (Who::Peer, Kind::Peer(peer)) => *peer,
             (Who::Peer, _) => return,
         };
+        let observer = if logs_packets() {
+            Logger::new(who, &self.link_name, Some(observer))
+        } else {
+            observer
+        };
         self.runtime.stack_mut(stack).set_observer(Some(observer));
     }
 
@@ -214,6 +216,10 @@ impl Network {
 
     /// Moves frames until something has arrived for the stack's sockets, `until` or a signal.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<Signals, Failure> {
+        // What is due at once, as on the loopback, may be for our sockets: no sleep over it.
+        let now = self.now();
+        let due = self.stack().poll_timeout().is_some_and(|at| at <= now);
+        let until = if due { Some(now) } else { until };
         let turn = self
             .runtime
             .turn(until)
@@ -228,9 +234,29 @@ impl Network {
 }
 
 impl Network {
+    /// Routes for all that is not in the subnet: groups and the limited broadcast to the one link
+    /// there is, the rest through the router.
+    fn add_routes(&mut self, gateway: Option<Ipv4Addr>) -> Result<(), Failure> {
+        let link = self.link;
+        let prefix = |addr: Ipv4Addr, len| {
+            IpCidr::new(addr.into(), len).expect("an IPv4 prefix is at most 32 bits")
+        };
+        let groups = Route::direct(prefix(Ipv4Addr::new(224, 0, 0, 0), 4), link);
+        let everybody = Route::direct(prefix(Ipv4Addr::BROADCAST, 32), link);
+        let rest =
+            gateway.map(|gateway| Route::via(prefix(Ipv4Addr::UNSPECIFIED, 0), gateway.into()));
+        for route in [groups, everybody].into_iter().chain(rest) {
+            self.stack()
+                .add_route(route)
+                .map_err(|error| Failure::new(format_args!("cannot add a route: {error}")))?;
+        }
+        Ok(())
+    }
+
     /// Says, once, when the capture cannot be written any more.
     fn check_capture(&self) {
         if let Some(error) = self.capture.as_ref().and_then(CaptureFile::take_error) {
+            let error = Failure::new(error);
             eprintln!("tapping: the capture ends early, the rest goes on: {error}");
         }
     }
@@ -242,10 +268,18 @@ impl Drop for Network {
             capture.flush();
         }
         self.check_capture();
+        for (reason, count) in self.runtime.stack(self.here).snapshot().drops {
+            tracing::info!(count, "dropped: {}", reason.text());
+        }
     }
 }
 
-fn open_device(plan: &Plan, mac: MacAddr, seed: u64) -> Result<Opened, Failure> {
+/// Whether every packet is logged (`-vv`).
+fn logs_packets() -> bool {
+    tracing::enabled!(target: "tapping::packets", tracing::Level::DEBUG)
+}
+
+fn open_device(plan: &Plan, mac: MacAddr) -> Result<Opened, Failure> {
     match &plan.attachment {
         Attachment::Tap { name, host } => open_tap(plan, name, *host, mac),
         Attachment::Packet(name) => {
@@ -253,12 +287,12 @@ fn open_device(plan: &Plan, mac: MacAddr, seed: u64) -> Result<Opened, Failure> 
             check_addresses(plan, socket.link())?;
             Ok(Opened { device: Box::new(socket), kind: OpenedKind::Outside, restore: None })
         }
-        Attachment::Private(host) => open_private(plan, *host, mac, seed),
-        Attachment::Peer(host) => Ok(open_peer(plan, *host, mac, seed)),
+        Attachment::Private(host) => Ok(open_private(plan, *host, mac)),
+        Attachment::Peer(host) => Ok(open_peer(plan, *host, mac)),
     }
 }
 
-fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr, seed: u64) -> Result<Opened, Failure> {
+fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let config = SandboxConfig {
         name: PRIVATE_TAP.into(),
         mac,
@@ -270,21 +304,21 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr, seed: u64) -> Result<
         Ok(sandbox) => {
             let device = sandbox.device;
             tracing::info!(by = ?sandbox.kind, link = device.name(), %host, "in a private network");
-            Ok(Opened { device, kind: OpenedKind::PrivateKernel, restore: None })
+            Opened { device, kind: OpenedKind::PrivateKernel, restore: None }
         }
-        Err(refused @ SandboxError::Refused { .. }) => {
-            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(refused));
-            Ok(open_peer(plan, host, mac, seed))
+        // Whatever this system lacks, there is always somebody to ping.
+        Err(error) => {
+            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(error));
+            open_peer(plan, host, mac)
         }
-        Err(error) => Err(Failure::new(error)),
     }
 }
 
 /// A wire to a second stack in this process.
-fn open_peer(plan: &Plan, host: Ipv4Cidr, mac: MacAddr, seed: u64) -> Opened {
+fn open_peer(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let mtu = plan.mtu_or_default() as usize;
     let [here, there] = PEER_WIRE.map(String::from);
-    let peer_mac = random::mac_from_seed(peer_seed(seed));
+    let peer_mac = mac_of(host.addr());
     let (device, peer) = veth::pair(
         DeviceConfig { name: here, mac, mtu },
         DeviceConfig { name: there, mac: peer_mac, mtu },
@@ -378,8 +412,11 @@ fn add_stack(
     Ok((id, link))
 }
 
-fn default_destination() -> IpCidr {
-    IpCidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a prefix of no bits is allowed")
+/// The link-layer address of a stack of ours, unless the user chose one: locally administered, and
+/// the same in every run with this address, so that what neighbours remember stays right.
+fn mac_of(addr: Ipv4Addr) -> MacAddr {
+    let [a, b, c, d] = addr.octets();
+    MacAddr([0x02, 0x74, a, b, c, d])
 }
 
 /// The peer's random choices are not the stack's own.
@@ -405,6 +442,13 @@ impl Restore {
         let address = address.map(IpCidr::from);
         let index = self.link.index;
         let present = netlink.addresses().map_err(Failure::new)?;
+        let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
+        if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
+            let name = &self.link.name;
+            eprintln!(
+                "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
+            );
+        }
         if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
             netlink.add_address(index, address).map_err(Failure::new)?;
             self.address = Some(address);
@@ -425,6 +469,9 @@ impl Drop for Restore {
         {
             if let Some(address) = self.address {
                 let _ = netlink.delete_address(link.index, address);
+            }
+            if link.mtu != self.link.mtu {
+                let _ = netlink.set_mtu(link.index, self.link.mtu);
             }
             if !self.link.is_up() {
                 let _ = netlink.set_up(link.index, false);

@@ -11,7 +11,7 @@ use crate::error::plain;
 
 /// Something that carries Ethernet frames, without ever blocking.
 ///
-/// Frames are owned [`Packet`]s whose [`bytes`](Packet::bytes) start at the Ethernet header (no
+/// Frames are owned [`Packet`]s whose [`bytes`](tapping_stack::packet::PacketBuffer::bytes) start at the Ethernet header (no
 /// preamble, no frame check sequence). What a device receives is read into a packet of the pool it
 /// is given; what it transmits is given back as storage for that pool, or moved on whole.
 ///

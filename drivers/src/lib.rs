@@ -58,3 +58,8 @@ mod sys;
 pub mod tap;
 pub mod testing;
 pub mod veth;
+
+/// The Rust code of the README is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

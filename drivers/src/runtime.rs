@@ -262,12 +262,12 @@ impl Runtime {
         let now = self.now();
         self.run_timers(now);
         self.transmit(now, &mut turn);
-        self.receive(now, &mut turn);
+        self.receive(&mut turn);
         let busy = turn.received > 0 || self.ports.iter().any(Port::has_more);
         self.wait(deadline, busy, &mut turn)?;
 
+        self.receive(&mut turn);
         let now = self.now();
-        self.receive(now, &mut turn);
         self.run_timers(now);
         self.transmit(now, &mut turn);
         turn.deadline = deadline.is_some_and(|deadline| now >= deadline);
@@ -292,7 +292,7 @@ impl Runtime {
     }
 
     /// Receives from every device that may have something.
-    fn receive(&mut self, now: Instant, turn: &mut Turn) {
+    fn receive(&mut self, turn: &mut Turn) {
         for index in 0..self.ports.len() {
             let mut budget = RECEIVE_BUDGET;
             // The first frame is answered by itself.
@@ -300,8 +300,9 @@ impl Runtime {
             while budget > 0 && self.ports[index].may_receive() {
                 let port = &mut self.ports[index];
                 let stack = &mut self.stacks[port.stack()];
-                let received = port.receive(now, stack, batch);
+                let received = port.receive(&self.clock, stack, batch);
                 turn.received += received;
+                let now = self.clock.now();
                 if received > 0 {
                     self.transmit(now, turn);
                 }

@@ -50,7 +50,7 @@ pub fn run(args: &ArpingArgs) -> Result<u8, Stop> {
             Action::Wait(until) => until,
         };
         let signals = network.wait(Some(wake))?;
-        while let Some((at, frame_dst, message)) = heard.next(network.link()) {
+        while let Some(HeardMessage { at, frame_dst, message, .. }) = heard.next(network.link()) {
             let answer = engine.received(at, frame_dst, &message);
             if let Some(answer) = answer.filter(|_| !args.quiet) {
                 writeln!(out, "{}", answer_line(target.addr, &answer))?;
@@ -146,18 +146,26 @@ fn summary(counters: &Counters) -> String {
     text + "\n"
 }
 
-/// The ARP messages that a stack was shown, with their link, arrival and frame's destination.
+/// The ARP messages that a stack was shown.
 #[derive(Debug, Clone, Default)]
-struct Heard(Arc<Mutex<VecDeque<(LinkId, Instant, MacAddr, Arp)>>>);
+struct Heard(Arc<Mutex<VecDeque<HeardMessage>>>);
+
+#[derive(Debug)]
+struct HeardMessage {
+    link: LinkId,
+    at: Instant,
+    frame_dst: MacAddr,
+    message: Arp,
+}
 
 impl Heard {
     /// The next message that arrived on `link`.
-    fn next(&self, link: LinkId) -> Option<(Instant, MacAddr, Arp)> {
+    fn next(&self, link: LinkId) -> Option<HeardMessage> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let (on, at, frame_dst, message) = waiting.pop_front()?;
-            if on == link {
-                return Some((at, frame_dst, message));
+            let heard = waiting.pop_front()?;
+            if heard.link == link {
+                return Some(heard);
             }
         }
     }
@@ -173,7 +181,8 @@ impl Observer for Heard {
         let Ok(message) = Arp::parse(frame.payload()) else { return };
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_WAITING {
-            waiting.push_back((*link, now, frame.dst(), message));
+            let frame_dst = frame.dst();
+            waiting.push_back(HeardMessage { link: *link, at: now, frame_dst, message });
         }
     }
 }

@@ -27,7 +27,7 @@ struct Cli {
     #[command(flatten)]
     ping: PingArgs,
     /// Print the version and exit
-    #[arg(short = 'V', long, action = ArgAction::Version, global = true)]
+    #[arg(short = 'V', long, action = ArgAction::Version, global = true, help_heading = None)]
     version: Option<bool>,
 }
 
@@ -59,7 +59,7 @@ pub enum Command {
 
 /// How the stack is joined to a network; every subcommand takes these.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Network")]
+#[command(next_help_heading = "Network options")]
 pub struct NetworkArgs {
     /// Attach to this TAP interface, made if there is none (needs CAP_NET_ADMIN)
     #[arg(long, value_name = "NAME", value_parser = values::interface)]
@@ -79,7 +79,7 @@ pub struct NetworkArgs {
     /// Router for addresses outside --addr's subnet
     #[arg(long, value_name = "IP", value_parser = values::address)]
     pub gateway: Option<Ipv4Addr>,
-    /// The stack's link-layer address [default: made up from the seed]
+    /// The stack's link-layer address [default: 02:74 and the four bytes of --addr]
     #[arg(long, value_name = "MAC", value_parser = values::mac)]
     pub mac: Option<MacAddr>,
     /// Longest IP packet on the link, 68 to 65521 [default: 1500, or the interface's own]
@@ -98,13 +98,11 @@ pub struct NetworkArgs {
 
 /// `tapping ping`.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Ping options")]
 pub struct PingArgs {
     /// Names or addresses to ping, all at once
-    #[arg(required = true, value_name = "HOST")]
+    #[arg(required = true, value_name = "HOST", help_heading = "Arguments")]
     pub hosts: Vec<String>,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-
     /// Adapt the interval to the round-trip time
     #[arg(short = 'A')]
     pub adaptive: bool,
@@ -191,17 +189,18 @@ pub struct PingArgs {
     /// Show the way of the first request and its reply through the layers
     #[arg(long, conflicts_with_all = ["json", "flood"])]
     pub walk: bool,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// `tapping arping`.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "ARP ping options")]
 pub struct ArpingArgs {
     /// The neighbour's name or address
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", help_heading = "Arguments")]
     pub host: String,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-
     /// Announce HOST's address as our own, by ARP replies
     #[arg(short = 'A')]
     pub answer: bool,
@@ -235,20 +234,21 @@ pub struct ArpingArgs {
     /// Stop after so many seconds, whatever came; 0 sets no limit
     #[arg(short = 'w', value_name = "SECONDS", value_parser = values::duration, allow_negative_numbers = true)]
     pub deadline: Option<Duration>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// `tapping trace`.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Trace options")]
 pub struct TraceArgs {
     /// The name or address to trace the way to
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", help_heading = "Arguments")]
     pub host: String,
     /// Bytes in each probe, IP header included
-    #[arg(value_name = "BYTES", value_parser = values::packet_len, default_value = "60", allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", help_heading = "Arguments", value_parser = values::packet_len, default_value = "60", allow_negative_numbers = true)]
     pub length: usize,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-
     /// Time to live of the first probes
     #[arg(short = 'f', value_name = "TTL", value_parser = values::ttl, default_value = "1", allow_negative_numbers = true)]
     pub first: u8,
@@ -281,12 +281,15 @@ pub struct TraceArgs {
     /// same hop, and than one from a later hop
     #[arg(short = 'w', value_name = "MAX,HERE,NEAR", value_parser = values::wait, default_value = "5,3,10", allow_negative_numbers = true)]
     pub wait: values::Wait,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// What the command line asks for, or the status to exit with after saying why.
 pub enum Parsed {
     /// Do this.
-    Run(Command),
+    Run(Box<Command>),
     /// Text that was asked for (`--help`, `--version`).
     Print(String),
     /// One line about what is wrong.
@@ -297,7 +300,7 @@ pub enum Parsed {
 pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match Cli::try_parse_from(args) {
-        Ok(cli) => Parsed::Run(cli.command.unwrap_or(Command::Ping(cli.ping))),
+        Ok(cli) => Parsed::Run(Box::new(cli.command.unwrap_or(Command::Ping(cli.ping)))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Parsed::Print(error.render().to_string())

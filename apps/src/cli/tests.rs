@@ -7,11 +7,18 @@ fn parsed(line: &str) -> Parsed {
     parse(words.map(Into::into))
 }
 
-fn ping(line: &str) -> PingArgs {
+fn command(line: &str) -> Command {
     match parsed(line) {
-        Parsed::Run(Command::Ping(args)) => args,
+        Parsed::Run(command) => *command,
         Parsed::Wrong(why) => panic!("{line}: {why}"),
-        _ => panic!("{line} is not a ping"),
+        Parsed::Print(text) => panic!("{line} printed {text}"),
+    }
+}
+
+fn ping(line: &str) -> PingArgs {
+    match command(line) {
+        Command::Ping(args) => args,
+        other => panic!("{line} is not a ping but {other:?}"),
     }
 }
 
@@ -57,11 +64,10 @@ fn the_network_options_go_with_every_subcommand() {
     let options = "--tap t0 --addr 10.1.0.2/16 --host-addr 10.1.0.1/16 --gateway 10.1.0.1 \
                    --mac 02:00:00:00:00:09 --mtu 1400 --pcap x.pcapng --seed 7 -v";
     for command in ["ping", "arping", "trace"] {
-        let network = match parsed(&format!("{command} {options} 10.1.0.1")) {
-            Parsed::Run(Command::Ping(args)) => args.network,
-            Parsed::Run(Command::Arping(args)) => args.network,
-            Parsed::Run(Command::Trace(args)) => args.network,
-            _ => panic!("{command} does not take them"),
+        let network = match self::command(&format!("{command} {options} 10.1.0.1")) {
+            Command::Ping(args) => args.network,
+            Command::Arping(args) => args.network,
+            Command::Trace(args) => args.network,
         };
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));

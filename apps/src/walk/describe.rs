@@ -4,9 +4,8 @@ use std::fmt;
 
 use tapping_stack::event::{Direction, Event, Receiver};
 use tapping_stack::neigh::{Neighbour, NudState};
-use tapping_stack::packet::Packet;
+use tapping_stack::packet::{LinkId, Packet};
 use tapping_stack::route::RouteKind;
-use tapping_stack::wire::ethernet::HEADER_LEN;
 use tapping_stack::wire::{
     Arp, ArpOperation, EtherType, Ethernet, Icmpv4, Ipv4, Message, Protocol, Udp,
 };
@@ -47,6 +46,12 @@ impl fmt::Display for Way {
 pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
     let line = |way, stage, text| Some(Line { way, stage, text });
     match event {
+        Event::LinkIn { link: LinkId::LOOPBACK, packet } => {
+            line(Way::In, "link/loopback", ipv4(packet.bytes()))
+        }
+        Event::LinkOut { link: LinkId::LOOPBACK, packet } => {
+            line(Way::Out, "link/loopback", ipv4(packet.bytes()))
+        }
         Event::LinkIn { packet, .. } => line(Way::In, "link/input", frame(packet.bytes())),
         Event::LinkOut { packet, .. } => line(Way::Out, "link/output", frame(packet.bytes())),
         Event::ArpIn { message, .. } => line(Way::In, "arp/input", arp(message)),
@@ -72,6 +77,9 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
             };
             let text = match (kind, next_hop) {
                 (RouteKind::Local, _) => format!("{destination} is this host"),
+                (RouteKind::Unicast, _) if destination.is_multicast() => {
+                    format!("{destination} is a group on {link}")
+                }
                 (RouteKind::Unicast, Some(hop)) if hop == destination => {
                     format!("{destination} is a neighbour on {link}")
                 }
@@ -79,7 +87,7 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
                     format!("{destination} is reached by {link} through the router {hop}")
                 }
                 (RouteKind::Broadcast, _) => format!("{destination} is everybody on {link}"),
-                (kind, _) => format!("{destination}: {kind:?}"),
+                (kind, _) => format!("{destination} has a route that says {kind:?}"),
             };
             line(way, stage, text)
         }
@@ -100,13 +108,8 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
     }
 }
 
-/// Ethernet addresses, what is inside and how long; on the loopback there is no such header.
+/// Ethernet addresses, what is inside and how long.
 fn frame(bytes: &[u8]) -> String {
-    if let Some(4) = bytes.first().map(|byte| byte >> 4)
-        && Ipv4::parse(bytes).is_ok_and(|packet| packet.verify_checksum())
-    {
-        return format!("loopback, {}", ipv4(bytes));
-    }
     let Ok(frame) = Ethernet::parse(bytes) else {
         return format!("{} bytes, too short for Ethernet", bytes.len());
     };
@@ -196,12 +199,10 @@ fn icmp(bytes: &[u8]) -> String {
     }
 }
 
-/// A dropped packet may begin with any layer's header; the one that makes sense is shown.
+/// A dropped packet may begin with any layer's header; the IPv4 header is shown where there is one.
 fn dropped(packet: &Packet) -> String {
-    let bytes = packet.bytes();
-    match Ipv4::parse(bytes) {
-        Ok(_) => ipv4(bytes),
-        Err(_) if bytes.len() >= HEADER_LEN => frame(bytes),
-        Err(_) => format!("{} bytes", bytes.len()),
+    match Ipv4::parse(packet.network()) {
+        Ok(header) if header.verify_checksum() => ipv4(packet.network()),
+        _ => frame(packet.bytes()),
     }
 }

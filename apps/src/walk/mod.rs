@@ -12,7 +12,7 @@ use std::time::Duration;
 use tapping_stack::event::{Event, Observer, Receiver};
 use tapping_stack::time::Instant;
 
-use describe::{Line, Way, describe};
+use describe::{Line, describe};
 
 /// More lines than any one exchange has; a flood from elsewhere ends the list.
 const MAX_LINES: usize = 200;
@@ -71,10 +71,10 @@ impl Walk {
         let mut left = false;
         let mut last = None;
         for Entry { after, who, line } in &record.lines {
-            if let (true, Way::In, Some(other)) = (left, line.way, other_side) {
+            if let (true, "link/input", Some(other)) = (left, line.stage, other_side) {
                 let _ = writeln!(text, "{:>12}  ~~~  {other} answers  ~~~", "");
             }
-            left = line.way == Way::Out && line.stage == "link/output";
+            left = line.stage == "link/output";
             let who = match who {
                 Who::Here => "here  ",
                 Who::Peer => "peer  ",
@@ -117,6 +117,32 @@ impl Observer for Watcher {
         record.lines.push(Entry { after: now.saturating_since(start), who: self.who, line });
         let delivered = matches!(event, Event::Delivered { to: Receiver::Ping(_), .. });
         record.complete = delivered && self.who == Who::Here;
+    }
+}
+
+/// Tells the log of every event, and another observer too.
+pub struct Logger {
+    who: Who,
+    link: String,
+    next: Option<Box<dyn Observer + Send>>,
+}
+
+impl Logger {
+    /// An observer for the stack of `who`, whose link to the other is called `link`.
+    pub fn new(who: Who, link: &str, next: Option<Box<dyn Observer + Send>>) -> Box<Self> {
+        Box::new(Logger { who, link: link.to_string(), next })
+    }
+}
+
+impl Observer for Logger {
+    fn event(&mut self, now: Instant, event: &Event<'_>) {
+        if let Some(Line { way, stage, text }) = describe(event, &self.link) {
+            let who = self.who;
+            tracing::debug!(target: "tapping::packets", "{who:?} {way} {stage}: {text}");
+        }
+        if let Some(next) = &mut self.next {
+            next.event(now, event);
+        }
     }
 }
 

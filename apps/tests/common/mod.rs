@@ -15,8 +15,8 @@ use tapping_drivers::testing::skip;
 pub static BINARY: LazyLock<PathBuf> = LazyLock::new(|| env!("CARGO_BIN_EXE_tapping").into());
 /// The user and group nobody.
 const NOBODY: u32 = 65_534;
-/// How the line begins that says that there are no private networks here.
-pub const REFUSED: &str = "tapping: the system refuses private namespaces";
+/// How the line ends that says that there is no private network here.
+pub const REFUSED: &str = "; using the built-in peer instead";
 
 /// Who runs the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +121,8 @@ impl Said {
     pub fn from_output(line: String, output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it says only UTF-8");
         let all = text(&output.stderr);
-        let built_in_peer = all.lines().any(|line| line.starts_with(REFUSED));
-        let kept = |line: &&str| !line.starts_with(REFUSED);
+        let built_in_peer = all.lines().any(|line| line.ends_with(REFUSED));
+        let kept = |line: &&str| !line.ends_with(REFUSED);
         let err: String = all.lines().filter(kept).map(|line| format!("{line}\n")).collect();
         let signalled = output.status.signal().map(|signal| 128 + signal);
         let status = output.status.code().or(signalled).unwrap_or(-1);

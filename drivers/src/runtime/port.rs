@@ -9,6 +9,7 @@ use tapping_stack::time::Instant;
 use tapping_stack::{LinkId, Packet, Stack};
 
 use super::{NewInterest, TRANSMIT_BUDGET};
+use crate::clock::Clock;
 use crate::device::Device;
 
 /// A device that fails this often without a frame in between counts as gone.
@@ -125,14 +126,16 @@ impl Port {
     }
 
     /// Receives at most `limit` frames into the stack.
-    pub(super) fn receive(&mut self, now: Instant, stack: &mut Stack, limit: usize) -> usize {
+    pub(super) fn receive(&mut self, clock: &Clock, stack: &mut Stack, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
         for count in 0..limit {
             match device.receive(stack.pool()) {
                 Ok(Some(packet)) => {
                     self.errors = 0;
                     self.stats.received += 1;
-                    stack.handle_frame(now, self.link, packet);
+                    // Read anew: the answer to a frame can be there before its write returns, and
+                    // a time from before that would make it look too quick.
+                    stack.handle_frame(clock.now(), self.link, packet);
                 }
                 Ok(None) => {
                     self.readable = false;

@@ -7,6 +7,7 @@
 //!                conflict: not taken into use       lost: given up
 //! ```
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -50,7 +51,8 @@ pub(crate) struct Conclusion {
 #[derive(Debug, Default)]
 pub(super) struct Detector {
     watched: Vec<Watched>,
-    conclusions: Vec<Conclusion>,
+    /// What was found out, oldest first.
+    conclusions: VecDeque<Conclusion>,
 }
 
 impl Detector {
@@ -84,7 +86,7 @@ impl ArpLayer {
 
     /// The next address about which something was found out.
     pub(crate) fn poll_conclusion(&mut self) -> Option<Conclusion> {
-        self.detector.conclusions.pop()
+        self.detector.conclusions.pop_front()
     }
 
     /// Sends the probes and announcements that are due.
@@ -107,7 +109,7 @@ impl ArpLayer {
                 watched.phase = Phase::Announcing;
                 watched.left = acd.announce_num;
                 let state = AddressState::Acquired;
-                self.detector.conclusions.push(Conclusion { link, addr, state });
+                self.detector.conclusions.push_back(Conclusion { link, addr, state });
                 addr
             }
             Phase::Probing => Ipv4Addr::UNSPECIFIED,
@@ -137,14 +139,9 @@ impl ArpLayer {
         mac: MacAddr,
         message: &Arp,
     ) {
-        if message.sender_mac == mac {
-            return;
-        }
-        if core.interfaces.get(link).is_some_and(|link| {
+        let is_ours = core.interfaces.get(link).is_some_and(|link| {
             link.addresses().iter().any(|address| address.cidr.addr() == message.sender_ip)
-        }) {
-            core.stats.arp.conflicts += 1;
-        }
+        });
         let claimed = |watched: &Watched| {
             // Another host probing for the address that we are probing for also counts.
             let rival = watched.phase == Phase::Probing
@@ -153,7 +150,16 @@ impl ArpLayer {
                 && message.target_ip == watched.addr;
             watched.link == link && (message.sender_ip == watched.addr || rival)
         };
-        let Some(index) = self.detector.watched.iter().position(claimed) else { return };
+        let index = self.detector.watched.iter().position(claimed);
+        // What any of our own links sent is no conflict.
+        let sender_mac = Some(message.sender_mac);
+        if !is_ours && index.is_none()
+            || core.interfaces.iter().any(|link| link.mac() == sender_mac)
+        {
+            return;
+        }
+        core.stats.arp.conflicts += 1;
+        let Some(index) = index else { return };
         let watched = &mut self.detector.watched[index];
         let addr = watched.addr;
         let state = if watched.phase == Phase::Probing {
@@ -165,7 +171,7 @@ impl ArpLayer {
                 .is_some_and(|at| core.now.saturating_since(at) < core.config.acd.defend_interval);
             if recently { AddressState::Lost } else { AddressState::Defended }
         };
-        self.detector.conclusions.push(Conclusion { link, addr, state });
+        self.detector.conclusions.push_back(Conclusion { link, addr, state });
         if state == AddressState::Defended {
             watched.defended = Some(core.now);
             self.request(core, link, MacAddr::BROADCAST, mac, addr, addr);

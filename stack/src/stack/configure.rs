@@ -126,7 +126,10 @@ impl Stack {
         interface.up = up;
         self.core.routes.set_link_state(id, up);
         self.core.exceptions.clear();
-        if !up {
+        if up {
+            self.detect_conflicts_anew(id);
+        } else {
+            self.arp.unwatch(id, None);
             self.neighbours.flush_link(id);
             while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
                 self.core.discard(frame, DropReason::LinkDown);
@@ -223,13 +226,15 @@ impl Stack {
             return Err(ConfigError::TooMany("addresses"));
         }
         let mac = interface.mac().filter(|_| interface.config.conflict_detection);
-        let tentative = mac.is_some();
+        let (tentative, up) = (mac.is_some(), interface.up);
         interface.addresses.push(InterfaceAddress { cidr, secondary: false, tentative });
         match mac {
-            Some(mac) => {
+            Some(mac) if up => {
                 self.arp.watch(&mut self.core, id, mac, addr);
                 Ok(())
             }
+            // Nobody could object; probing begins when the link comes up.
+            Some(_) => Ok(()),
             None => self.install_addresses(id),
         }
     }
@@ -364,6 +369,25 @@ impl Stack {
         }
         let installed = self.install_addresses(id);
         debug_assert!(installed.is_ok());
+    }
+
+    /// RFC 5227 §2.1: somebody may have taken our addresses while the link was down, so they are
+    /// probed for anew.
+    fn detect_conflicts_anew(&mut self, id: LinkId) {
+        let Some(interface) = self.core.interfaces.get_mut(id) else { return };
+        let Some(mac) = interface.mac().filter(|_| interface.config.conflict_detection) else {
+            return;
+        };
+        let mut probed = Vec::new();
+        for address in &mut interface.addresses {
+            address.tentative = true;
+            probed.push(address.cidr.addr());
+        }
+        // With every address tentative there are only routes to delete.
+        let _ = self.install_addresses(id);
+        for addr in probed {
+            self.arp.watch(&mut self.core, id, mac, addr);
+        }
     }
 
     /// Takes into use, or gives up, the addresses about which conflict detection came to a

@@ -2,6 +2,7 @@
 
 mod lab;
 
+mod acd;
 mod arp;
 mod forward;
 mod hooks;
