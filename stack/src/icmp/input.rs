@@ -210,7 +210,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let link = packet.meta.link_in;
     // Our own errors come back over the loopback, whatever link the packet should have left by.
     let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
-    let senders = core.sockets.senders_of(quoted, link);
+    let senders =
+        core.sockets.senders_of(quoted, link, matches!(message, Message::Redirect { .. }));
     if senders.is_empty() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
@@ -255,7 +256,8 @@ fn meaning(message: Message) -> (SocketError, u32) {
             };
             (SocketError::from_unreachable(code).0, mtu)
         }
-        Message::Redirect { gateway, .. } => (SocketError::HostUnreachable, u32::from(gateway)),
+        // Linux ping_err: no real errors, but a ping wants to know.
+        Message::Redirect { gateway, .. } => (SocketError::RemoteIo, u32::from(gateway)),
         Message::ParameterProblem { pointer, .. } => {
             (SocketError::ProtocolError, u32::from(pointer))
         }

@@ -9,3 +9,4 @@ mod hooks;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;
+mod sockets;
