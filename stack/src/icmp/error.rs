@@ -6,7 +6,6 @@ use super::{OptionBytes, Outgoing};
 use crate::core::Core;
 use crate::icmp::ratelimit::Limited;
 use crate::packet::{Packet, PacketType};
-use crate::route::RouteKind;
 use crate::wire::checksum::Checksum;
 use crate::wire::icmpv4::{self, Icmpv4, Message};
 use crate::wire::ipv4::{self, Ipv4, Protocol};

@@ -72,7 +72,8 @@ impl Stack {
         let is_many = self.core.is_for_many(addr);
         let socket = self.core.sockets.get_mut(id)?;
         let is_raw = matches!(socket.kind, SocketKind::Raw { .. });
-        if !is_own && !(is_many && is_raw) {
+        let bindable = is_own || (is_many && is_raw);
+        if !bindable {
             return Err(SocketError::AddressNotAvailable);
         }
         socket.local = Some(addr).filter(|addr| !addr.is_unspecified());
