@@ -6,8 +6,9 @@ use super::{OptionBytes, Outgoing};
 use crate::core::Core;
 use crate::icmp::ratelimit::Limited;
 use crate::packet::{Packet, PacketType};
+use crate::route::Scope;
 use crate::wire::checksum::Checksum;
-use crate::wire::icmpv4::{self, Icmpv4, Message};
+use crate::wire::icmpv4::{self, Message};
 use crate::wire::ipv4::{self, Ipv4, Protocol};
 
 /// RFC 1812 §4.3.2.3: as much of the packet as fits without the error exceeding 576 bytes.
@@ -16,6 +17,9 @@ const MAX_ERROR_LEN: usize = 576;
 const PRECEDENCE_INTERNET_CONTROL: u8 = 0xc0;
 /// The type-of-service bits that an error takes over from the packet.
 const TOS_MASK: u8 = 0x1e;
+
+/// RFC 7600 §4.8: the source of errors from a host that has no address (Linux `INADDR_DUMMY`).
+const DUMMY_SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// Whether an error is subject to the rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,13 @@ pub(crate) fn error(
     if !may_answer(core, original, &header) {
         return None;
     }
+    let options = OptionBytes::echo(header.options());
+    let overhead = ipv4::HEADER_LEN + options.as_slice().len() + icmpv4::HEADER_LEN;
+    let room = max_len(core, header.src()).saturating_sub(overhead);
+    // Less than a header would tell the receiver nothing (Linux).
+    if room <= ipv4::HEADER_LEN {
+        return None;
+    }
     if limit == ErrorLimit::Limited {
         let allowed =
             core.icmp_limit.allow(core.now, header.src(), message.icmp_type(), message.code());
@@ -53,10 +64,8 @@ pub(crate) fn error(
             }
         }
     }
-    let options = OptionBytes::echo(header.options());
-    let overhead = ipv4::HEADER_LEN + options.as_slice().len() + icmpv4::HEADER_LEN;
     let quoted = header.packet();
-    let quoted = &quoted[..quoted.len().min(MAX_ERROR_LEN - overhead)];
+    let quoted = &quoted[..quoted.len().min(room)];
     let outgoing = Outgoing {
         packet: build(core, original, message, quoted),
         dst: header.src(),
@@ -84,12 +93,9 @@ fn may_answer(core: &Core, original: &Packet, header: &Ipv4<'_>) -> bool {
     }
     // An ICMP error, or ICMP that cannot be told not to be one.
     if header.protocol() == Protocol::ICMP {
-        return match Icmpv4::parse(header.payload()) {
-            Ok(inner) => {
-                !icmpv4::is_error(inner.icmp_type()) && inner.icmp_type() <= super::MAX_TYPE
-            }
-            Err(_) => false,
-        };
+        return header.payload().first().is_some_and(|icmp_type| {
+            !icmpv4::is_error(*icmp_type) && *icmp_type <= super::MAX_TYPE
+        });
     }
     true
 }
@@ -104,11 +110,20 @@ fn source(core: &Core, original: &Packet, header: &Ipv4<'_>) -> Option<Ipv4Addr>
     if original.meta.link_in.is_some() && core.routes.is_local(header.dst()) {
         return Some(header.dst());
     }
+    let inbound = original.meta.link_in?;
     if core.config.icmp.errors_use_inbound_ifaddr {
-        let inbound = core.interfaces.get(original.meta.link_in?)?;
-        return inbound.usable().next().map(|address| address.cidr.addr());
+        return core.source_address(inbound, Some(header.src()), Scope::Link);
     }
-    None
+    core.source_address(None, None, Scope::Universe).is_none().then_some(DUMMY_SOURCE)
+}
+
+/// How long an error to `dst` may be, in bytes of IP packet: so that it is not fragmented, at least
+/// not here.
+fn max_len(core: &Core, dst: Ipv4Addr) -> usize {
+    let Some(route) = core.routes.lookup(dst, None) else { return MAX_ERROR_LEN };
+    let link = route.link.and_then(|link| core.interfaces.get(link));
+    let mtu = link.map_or(MAX_ERROR_LEN, |link| link.mtu);
+    MAX_ERROR_LEN.min(route.mtu.map_or(mtu, |route_mtu| mtu.min(route_mtu.into())))
 }
 
 fn build(core: &mut Core, original: &Packet, message: Message, quoted: &[u8]) -> Packet {

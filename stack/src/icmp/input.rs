@@ -5,10 +5,11 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::{OptionBytes, Outgoing};
 use crate::core::Core;
 use crate::event::{Event, Receiver};
+use crate::flow::PmtuDiscovery;
 use crate::interface::LinkKind;
 use crate::packet::{ChecksumState, Packet, PacketType};
 use crate::route::{RouteKind, Scope};
-use crate::socket::{ErrorOrigin, Quoted, SocketError, SocketErrorReport};
+use crate::socket::{ErrorOrigin, Quoted, Socket, SocketError, SocketErrorReport, SocketKind};
 use crate::stats::DropReason;
 use crate::wire::checksum::update16;
 use crate::wire::icmpv4::{self, Icmpv4, Message, RedirectCode, TIMESTAMP_LEN, Unreachable, types};
@@ -71,7 +72,11 @@ fn echo(core: &mut Core, mut packet: Packet) -> Outcome {
     let message = packet.bytes_mut();
     let request = u16::from_be_bytes([message[0], message[1]]);
     let reply = u16::from_be_bytes([types::ECHO_REPLY, message[1]]);
-    let checksum = update16(u16::from_be_bytes([message[2], message[3]]), request, reply);
+    let checksum = match update16(u16::from_be_bytes([message[2], message[3]]), request, reply) {
+        // All ones verifies wherever zero does, and also when every other byte is zero.
+        0 => 0xffff,
+        checksum => checksum,
+    };
     message[0] = types::ECHO_REPLY;
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
     Outcome::Reply(Outgoing { packet: as_reply(packet), dst, src, tos, options })
@@ -120,7 +125,7 @@ fn redirect(core: &mut Core, packet: Packet, code: RedirectCode, new_gateway: Ip
     let Some(quoted) = quoted(&packet) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    if redirect_is_believable(core, &packet, &quoted, new_gateway) {
+    if redirect_is_believable(core, &packet, &quoted, code, new_gateway) {
         core.exceptions.update_gateway(core.now, quoted.dst, new_gateway);
     }
     let message = Message::Redirect { code, gateway: new_gateway };
@@ -131,6 +136,7 @@ fn redirect_is_believable(
     core: &Core,
     packet: &Packet,
     quoted: &Quoted,
+    code: RedirectCode,
     new_gateway: Ipv4Addr,
 ) -> bool {
     let Ok(header) = Ipv4::parse(packet.network()) else { return false };
@@ -139,12 +145,15 @@ fn redirect_is_believable(
     };
     let Some(route) = core.routes.lookup(quoted.dst, None) else { return false };
     let gateway = core.exceptions.gateway(core.now, quoted.dst).or(route.gateway);
+    // What is quoted must be a packet of ours that went by a gateway.
     link.config.accept_redirects
+        && !matches!(code, RedirectCode::Unknown(_))
+        && core.routes.is_local(quoted.src)
         && !core.config.ipv4.forward
         && matches!(link.kind, LinkKind::Ethernet(_))
         && route.kind == RouteKind::Unicast
         && route.link == Some(link.id)
-        && gateway.unwrap_or(quoted.dst) == header.src()
+        && gateway == Some(header.src())
         && new_gateway != header.src()
         && core.routes.lookup(new_gateway, Some(link.id)).is_some_and(|to_gateway| {
             to_gateway.kind == RouteKind::Unicast && to_gateway.gateway.is_none()
@@ -158,6 +167,9 @@ fn error_message(core: &mut Core, packet: Packet, message: Message) -> Outcome {
     let Some(quoted) = quoted(&packet) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
+    if let Message::DestinationUnreachable(Unreachable::Unknown(_)) = message {
+        return drop_quietly(core, packet, DropReason::IcmpUnhandled);
+    }
     if core.config.icmp.ignore_bogus_error_responses
         && core.routes.lookup_kind(quoted.dst) == Some(RouteKind::Broadcast)
     {
@@ -225,7 +237,7 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let (error, info) = meaning(message);
     for id in senders {
         let Ok(socket) = core.sockets.get_mut(id) else { continue };
-        if !socket.options.receive_errors {
+        if !socket.options.receive_errors || !concerns(message, socket) {
             continue;
         }
         let report = SocketErrorReport {
@@ -246,6 +258,18 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     Outcome::Done
 }
 
+/// Whether an error matters to the kind of socket (Linux `ping_err`, `raw_err`).
+fn concerns(message: Message, socket: &Socket) -> bool {
+    let is_raw = matches!(socket.kind, SocketKind::Raw { .. });
+    match message {
+        Message::SourceQuench | Message::Redirect { .. } => !is_raw,
+        Message::DestinationUnreachable(Unreachable::FragmentationNeeded { .. }) => {
+            is_raw || socket.options.pmtu_discovery != PmtuDiscovery::Dont
+        }
+        _ => true,
+    }
+}
+
 /// What an error message means to a socket, and the number that comes with it.
 fn meaning(message: Message) -> (SocketError, u32) {
     match message {
@@ -256,7 +280,7 @@ fn meaning(message: Message) -> (SocketError, u32) {
             };
             (SocketError::from_unreachable(code).0, mtu)
         }
-        // Linux ping_err: no real errors, but a ping wants to know.
+        // Not real errors, but ping wants to see them (Linux `ping_err`).
         Message::Redirect { gateway, .. } => (SocketError::RemoteIo, u32::from(gateway)),
         Message::ParameterProblem { pointer, .. } => {
             (SocketError::ProtocolError, u32::from(pointer))

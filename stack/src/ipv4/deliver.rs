@@ -11,7 +11,7 @@ use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
 use crate::flow::Flow;
 use crate::icmp::{self, ErrorLimit};
-use crate::packet::Packet;
+use crate::packet::{LinkId, Packet};
 use crate::route::Scope;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
@@ -122,8 +122,9 @@ impl Ipv4Layer {
     /// Tells the sender of `original` of an error, unless it must not be told.
     pub(crate) fn send_error(&mut self, core: &mut Core, original: &Packet, message: Message) {
         let limit = match original.meta.link_in {
+            // Our own packets, not yet sent or back over the loopback.
+            None | Some(LinkId::LOOPBACK) => ErrorLimit::Unlimited,
             Some(_) => ErrorLimit::Limited,
-            None => ErrorLimit::Unlimited,
         };
         if let Some(outgoing) = icmp::error(core, original, message, limit) {
             self.send_icmp(core, outgoing);

@@ -23,17 +23,22 @@ pub(super) enum End {
 impl Ipv4Layer {
     /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
     pub(crate) fn input(&mut self, core: &mut Core, packet: Packet) {
-        let Some(mut packet) = self.received(core, packet) else { return };
+        let Some(packet) = self.received(core, packet) else { return };
         match route::input(core, &packet) {
-            Ok(InputRoute::Local) => self.deliver(core, packet),
-            Ok(InputRoute::LocalToMany(to_many)) => {
-                // Even in a frame for this host alone it is not for this host alone.
-                if packet.meta.packet_type == PacketType::Host {
-                    packet.meta.packet_type = to_many;
+            Ok(route) => {
+                let Some(mut packet) = self.check_options(core, packet) else { return };
+                match route {
+                    InputRoute::Local => self.deliver(core, packet),
+                    InputRoute::LocalToMany(packet_type) => {
+                        // However the frame was addressed.
+                        if packet.meta.packet_type == PacketType::Host {
+                            packet.meta.packet_type = packet_type;
+                        }
+                        self.deliver(core, packet);
+                    }
+                    InputRoute::Forward(route) => self.forward(core, packet, route),
                 }
-                self.deliver(core, packet);
             }
-            Ok(InputRoute::Forward(route)) => self.forward(core, packet, route),
             Err(refusal) => {
                 match refusal.reason {
                     DropReason::NotForwarding => core.stats.ip.in_addr_errors += 1,
@@ -54,7 +59,9 @@ impl Ipv4Layer {
     /// Takes a packet that this host sent to itself, or a copy of one that it sent to many. Where
     /// it goes was decided when it was sent.
     pub(crate) fn loop_back(&mut self, core: &mut Core, packet: Packet) {
-        if let Some(packet) = self.received(core, packet) {
+        if let Some(packet) = self.received(core, packet)
+            && let Some(packet) = self.check_options(core, packet)
+        {
             self.deliver(core, packet);
         }
     }
@@ -87,10 +94,6 @@ impl Ipv4Layer {
         }
         if core.hooks.any(HookPoint::Prerouting) {
             packet = self.pass(core, HookPoint::Prerouting, packet).ok()?;
-        }
-        let has_options = packet.network_header_len() > HEADER_LEN;
-        if has_options {
-            packet = self.check_options(core, packet)?;
         }
         Some(packet)
     }
@@ -127,7 +130,12 @@ impl Ipv4Layer {
         }
     }
 
+    /// Only after the route decision, as in Linux: nobody is told of a malformed option in a packet
+    /// that would not have been taken anyway.
     fn check_options(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        if packet.network_header_len() <= HEADER_LEN {
+            return Some(packet);
+        }
         let accept_source_route = packet
             .meta
             .link_in

@@ -40,11 +40,12 @@ pub(crate) struct Quoted {
 }
 
 impl Socket {
-    /// Whether a packet from `src` to `dst` that arrived by `link` is for this socket.
+    /// Whether a packet from `src` to `dst` that arrived by `link`, or `None` where that does not
+    /// matter, is for this socket.
     pub(crate) fn wants(&self, src: Ipv4Addr, dst: Ipv4Addr, link: Option<LinkId>) -> bool {
         self.local.is_none_or(|local| local == dst)
             && self.peer.is_none_or(|peer| peer == src)
-            && self.options.bind_link.is_none_or(|bound| link == Some(bound))
+            && self.options.bind_link.is_none_or(|bound| link.is_none_or(|link| link == bound))
     }
 
     /// Queues a packet, or gives it back when the queue is full.

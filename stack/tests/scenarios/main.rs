@@ -6,6 +6,7 @@ mod acd;
 mod arp;
 mod forward;
 mod hooks;
+mod icmp;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;

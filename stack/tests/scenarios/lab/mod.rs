@@ -133,6 +133,11 @@ impl Lab {
         Tester { index, mac: MacAddr([0x02, 0xee, 0, 0, 0, index as u8 + 1]) }
     }
 
+    /// The wire that a tester is on.
+    pub fn segment_of(&self, tester: Tester) -> Segment {
+        self.testers[tester.index].segment
+    }
+
     /// Gives a host a link (`eth0`, `eth1`, …) to a wire, with an address unless `cidr` is empty.
     pub fn attach(&mut self, host: Host, segment: Segment, cidr: &str) -> LinkId {
         self.attach_with_mtu(host, segment, cidr, 1500)
