@@ -1,2 +1,73 @@
 //! The `tapping` command.
-fn main() {}
+
+mod arping;
+mod cli;
+mod failure;
+mod names;
+mod network;
+mod ping;
+mod plan;
+mod trace;
+mod walk;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use cli::{Command, NetworkArgs, Parsed};
+use failure::Stop;
+
+/// Exit status of a run that could not be done.
+const WRONG: u8 = 2;
+/// What a shell shows for a command that SIGPIPE ended.
+const READER_GONE: u8 = 128 + 13;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Parsed::Run(command) => command,
+        Parsed::Print(text) => {
+            // Somebody who closes the help unread has had enough of it.
+            let _ = io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Parsed::Wrong(why) => {
+            eprintln!("tapping: {why}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    start_log(command.network().verbose);
+    let result = match &*command {
+        Command::Ping(args) => ping::run(args),
+        Command::Arping(args) => arping::run(args),
+        Command::Trace(args) => trace::run(args),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(Stop::ReaderGone) => ExitCode::from(READER_GONE),
+        Err(Stop::Failure(failure)) => {
+            eprintln!("tapping: {failure}");
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+impl Command {
+    fn network(&self) -> &NetworkArgs {
+        match self {
+            Command::Ping(args) => &args.network,
+            Command::Arping(args) => &args.network,
+            Command::Trace(args) => &args.network,
+        }
+    }
+}
+
+/// What goes on is told on standard error, so that output stays output.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(ansi).with_writer(io::stderr).init();
+}

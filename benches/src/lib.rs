@@ -1,1 +1,55 @@
-//! Helpers shared by the benchmarks.
+//! Frames that several benchmarks need.
+
+use std::net::Ipv4Addr;
+
+use tapping_stack::wire::arp::{self, Arp};
+use tapping_stack::wire::ethernet::{self, EthernetRepr};
+use tapping_stack::wire::icmpv4::{self, Message};
+use tapping_stack::wire::ipv4::{self, Ipv4Repr, Protocol};
+use tapping_stack::wire::{ArpOperation, EtherType, MacAddr};
+
+/// A station: its link-layer and its protocol address.
+pub type Station = (MacAddr, Ipv4Addr);
+
+/// An ICMP echo request of `frame_len` bytes, at least 42, from one station to another.
+pub fn echo_request(from: Station, to: Station, frame_len: usize) -> Vec<u8> {
+    let mut frame = vec![0; frame_len];
+    let (header, packet) = frame.split_at_mut(ethernet::HEADER_LEN);
+    EthernetRepr { dst: to.0, src: from.0, ethertype: EtherType::IPV4 }.emit(header);
+    let total_len = packet.len() as u16;
+    let message = &mut packet[ipv4::HEADER_LEN..];
+    Message::Echo { ident: 1, sequence: 1 }.emit(message);
+    icmpv4::fill_checksum(message);
+    Ipv4Repr {
+        tos: 0,
+        id: 1,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: 64,
+        protocol: Protocol::ICMP,
+        src: from.1,
+        dst: to.1,
+        total_len,
+        options_len: 0,
+    }
+    .emit(packet);
+    frame
+}
+
+/// An ARP request for `target`.
+pub fn arp_request(from: Station, target: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0; ethernet::HEADER_LEN + arp::LEN];
+    let (header, message) = frame.split_at_mut(ethernet::HEADER_LEN);
+    let dst = MacAddr::BROADCAST;
+    EthernetRepr { dst, src: from.0, ethertype: EtherType::ARP }.emit(header);
+    Arp {
+        operation: ArpOperation::Request,
+        sender_mac: from.0,
+        sender_ip: from.1,
+        target_mac: MacAddr::ZERO,
+        target_ip: target,
+    }
+    .emit(message);
+    frame
+}

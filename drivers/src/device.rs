@@ -3,12 +3,15 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use tapping_stack::Capabilities;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 
+use crate::error::plain;
+
 /// Something that carries Ethernet frames, without ever blocking.
 ///
-/// Frames are owned [`Packet`]s whose [`bytes`](Packet::bytes) start at the Ethernet header (no
+/// Frames are owned [`Packet`]s whose [`bytes`](tapping_stack::packet::PacketBuffer::bytes) start at the Ethernet header (no
 /// preamble, no frame check sequence). What a device receives is read into a packet of the pool it
 /// is given; what it transmits is given back as storage for that pool, or moved on whole.
 ///
@@ -25,6 +28,11 @@ pub trait Device {
 
     /// The longest IP packet a frame may carry, in bytes.
     fn mtu(&self) -> usize;
+
+    /// What it does itself, so that the stack need not. Nothing, unless it says otherwise.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// The next frame received; `None` when there is none now.
     ///
@@ -44,6 +52,12 @@ pub trait Device {
     /// What to poll for readability and writability, edge-triggered or level-triggered.
     fn raw_fd(&self) -> Option<RawFd>;
 
+    /// Whether the descriptor tells of room to send by becoming readable, as one that stands for
+    /// something else than a file does, instead of writable.
+    fn room_is_readable(&self) -> bool {
+        false
+    }
+
     /// Whether the device is there: false once it was removed or the other end was closed. It
     /// does not come back.
     fn is_open(&self) -> bool;
@@ -62,7 +76,7 @@ pub struct DeviceConfig {
 
 /// Why a frame was not sent; it gives the frame back.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot send a frame: {error}")]
+#[error("cannot send a frame: {}", plain(error))]
 pub struct TransmitError {
     /// The frame.
     pub packet: Packet,
@@ -93,6 +107,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     fn mtu(&self) -> usize {
         (**self).mtu()
     }
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
     fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
         (**self).receive(pool)
     }
@@ -101,6 +118,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn raw_fd(&self) -> Option<RawFd> {
         (**self).raw_fd()
+    }
+    fn room_is_readable(&self) -> bool {
+        (**self).room_is_readable()
     }
     fn is_open(&self) -> bool {
         (**self).is_open()

@@ -20,14 +20,21 @@ pub enum DeviceError {
     },
     /// There is no `/dev/net/tun`, or no driver behind it.
     #[error(
-        "no TAP support here ({0}): load it with `modprobe tun`, or make /dev/net/tun available"
+        "no TAP support here ({}): load it with `modprobe tun`, or make /dev/net/tun available",
+        plain(.0)
     )]
     NoTun(#[source] io::Error),
     /// `/dev/net/tun` may not be opened.
-    #[error("cannot open /dev/net/tun ({0}): run as root, or ask for read and write access to it")]
+    #[error(
+        "cannot open /dev/net/tun ({}): run as root, or ask for read and write access to it",
+        plain(.0)
+    )]
     TunAccess(#[source] io::Error),
     /// The caller lacks a capability.
-    #[error("cannot open {name} ({error}): it takes {capability}, so run as root or grant it")]
+    #[error(
+        "cannot open {name} ({}): it takes {capability}, so run as root or grant it",
+        plain(error)
+    )]
     Permission {
         /// The interface.
         name: String,
@@ -71,7 +78,7 @@ pub enum DeviceError {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     /// Any other system call failed.
-    #[error("cannot {what}: {error}")]
+    #[error("cannot {what}: {}", plain(error))]
     System {
         /// What was tried.
         what: String,
@@ -106,4 +113,13 @@ pub fn check_interface_name(name: &str) -> Result<(), DeviceError> {
         return Ok(());
     };
     Err(DeviceError::BadName { name: name.to_owned(), reason })
+}
+
+/// What the system says of an error, without its number.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }

@@ -10,11 +10,15 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tapping_stack::wire::cidr::IpCidr;
 use tapping_stack::wire::ethernet::MacAddr;
+
+use crate::error::plain;
 
 mod message;
 #[cfg(test)]
@@ -25,6 +29,9 @@ use message::{Attributes, Request, find};
 /// Bytes received at once. A dump's messages are at most this long: the kernel sizes them by what
 /// the reader offers, up to 32 KiB.
 const RECEIVE_BUFFER: usize = 32 * 1024;
+/// How long an answer may take. The kernel answers at once; this only keeps a lost one from being
+/// waited for without end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Dumps are asked for again this often when the table changed meanwhile (`NLM_F_DUMP_INTR`).
 const DUMP_ATTEMPTS: usize = 5;
 
@@ -46,7 +53,7 @@ pub struct NetlinkError {
 
 impl fmt::Display for NetlinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.request, self.error)?;
+        write!(f, "cannot {}: {}", self.request, plain(&self.error))?;
         match &self.explanation {
             Some(explanation) => write!(f, " ({explanation})"),
             None => Ok(()),
@@ -175,6 +182,7 @@ impl Netlink {
             None,
         )?;
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         crate::sys::netlink_extended_errors(&socket)?;
         Ok(Netlink { socket, sequence: 0, buffer: vec![0; RECEIVE_BUFFER] })
     }
@@ -243,6 +251,18 @@ impl Netlink {
             request.attribute(libc::IFA_BROADCAST, &broadcast.octets());
         }
         self.acknowledged(request, || format!("add {cidr} to interface {index}"))
+    }
+
+    /// Brings an interface up, with an address if one is given. That it has the address already is
+    /// no error.
+    pub fn configure(&mut self, index: u32, cidr: Option<IpCidr>) -> Result<(), NetlinkError> {
+        match cidr.map(|cidr| self.add_address(index, cidr)) {
+            Some(Err(failure)) if failure.error.raw_os_error() != Some(libc::EEXIST) => {
+                return Err(failure);
+            }
+            _ => {}
+        }
+        self.set_up(index, true)
     }
 
     /// Takes an address off an interface.

@@ -15,7 +15,7 @@ use tapping_stack::wire::cidr::IpCidr;
 use tapping_stack::wire::ethernet::MacAddr;
 
 use crate::device::Device;
-use crate::error::{DeviceError, MAX_NAME_LEN, check_interface_name};
+use crate::error::{DeviceError, MAX_NAME_LEN, check_interface_name, plain};
 use crate::namespace::{self, IdMaps};
 use crate::netlink::{LinkInfo, Netlink, NetlinkError};
 use crate::packet_socket::{PacketSocket, disable_offloads};
@@ -53,7 +53,11 @@ pub struct SandboxConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The system lets this user have no namespaces.
-    #[error("the system refuses private namespaces ({error}): {}", namespace::how_to_allow())]
+    #[error(
+        "the system refuses private namespaces ({}): {}",
+        plain(error),
+        namespace::how_to_allow()
+    )]
     Refused {
         /// What the kernel said.
         #[source]

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
+use tapping_stack::Capabilities;
 use tapping_stack::packet::{Metadata, Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 
@@ -27,6 +28,9 @@ mod tests;
 
 /// Packets that wait in each direction (the default of Linux's `txqueuelen`).
 pub const QUEUE_LEN: usize = 1000;
+
+/// What needs no wire needs no sum and no splitting either.
+const CAPABILITIES: Capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_535 };
 
 /// Joins two links that the same thread serves.
 pub fn pair(a: DeviceConfig, b: DeviceConfig) -> (LocalEnd, LocalEnd) {
@@ -94,6 +98,10 @@ impl Device for LocalEnd {
 
     fn mtu(&self) -> usize {
         self.config.mtu
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
     }
 
     fn receive(&mut self, _pool: &mut PacketPool) -> io::Result<Option<Packet>> {
@@ -185,6 +193,10 @@ impl Device for ChannelEnd {
         self.config.mtu
     }
 
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
     fn receive(&mut self, _pool: &mut PacketPool) -> io::Result<Option<Packet>> {
         if let Some(packet) = self.next() {
             return Ok(Some(packet));
@@ -218,6 +230,10 @@ impl Device for ChannelEnd {
 
     fn raw_fd(&self) -> Option<RawFd> {
         Some(self.own_bell.fd.as_raw_fd())
+    }
+
+    fn room_is_readable(&self) -> bool {
+        true
     }
 
     fn is_open(&self) -> bool {

@@ -219,6 +219,7 @@ impl Stack {
     /// Delivers a packet of this host to itself.
     fn loop_back(&mut self, mut packet: Packet) {
         packet.meta.timestamp = self.core.now;
+        packet.meta.link_out = None;
         // What never was on a wire cannot have been damaged.
         if packet.meta.checksum == ChecksumState::None {
             packet.meta.checksum = ChecksumState::Unnecessary;

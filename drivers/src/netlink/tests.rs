@@ -44,6 +44,7 @@ fn addresses_and_routes_reach_the_kernel() {
         netlink.set_up(index, true).unwrap();
         netlink.add_address(index, cidr("10.0.0.1/24")).unwrap();
         netlink.add_address(index, cidr("10.9.0.1/31")).unwrap();
+        netlink.configure(index, Some(cidr("10.9.0.1/31"))).unwrap();
         let addresses = netlink.addresses().unwrap();
         assert!(addresses.contains(&(index, cidr("10.0.0.1/24"))));
         assert!(addresses.contains(&(index, cidr("10.9.0.1/31"))));

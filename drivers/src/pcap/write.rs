@@ -6,15 +6,16 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tapping_stack::packet::{ChecksumState, Packet, PacketPool};
+use tapping_stack::Capabilities;
+use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::time::Duration;
-use tapping_stack::wire::checksum::Checksum;
-use tapping_stack::wire::ethernet::{EtherType, HEADER_LEN, MacAddr};
+use tapping_stack::wire::ethernet::MacAddr;
 
 use super::{
     BYTE_ORDER_MAGIC, ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, LINKTYPE_ETHERNET,
     MAX_FRAME, OPTION_IF_TSRESOL, SECTION_HEADER_BLOCK,
 };
+use crate::checksum::finish_checksum;
 use crate::clock::Clock;
 use crate::device::{Device, TransmitError};
 
@@ -255,6 +256,10 @@ impl<D: Device> Device for Capture<D> {
         self.device.mtu()
     }
 
+    fn capabilities(&self) -> Capabilities {
+        self.device.capabilities()
+    }
+
     fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
         let packet = self.device.receive(pool)?;
         if let Some(packet) = &packet {
@@ -280,6 +285,10 @@ impl<D: Device> Device for Capture<D> {
         self.device.raw_fd()
     }
 
+    fn room_is_readable(&self) -> bool {
+        self.device.room_is_readable()
+    }
+
     fn is_open(&self) -> bool {
         self.device.is_open()
     }
@@ -290,37 +299,6 @@ impl Inner {
     fn last_block_len(&self) -> usize {
         self.buffer.last_chunk::<4>().map_or(0, |len| u32::from_le_bytes(*len) as usize)
     }
-}
-
-/// Fills in a transport checksum left for later, as the wire would have it: a reader of the file
-/// knows nothing of offloads.
-fn finish_checksum(frame: &mut [u8], state: ChecksumState) {
-    let ChecksumState::Partial { start, offset } = state else { return };
-    let network = network_offset(frame);
-    let Some(transport) = frame.get_mut(network + usize::from(start)..) else { return };
-    let sum = Checksum::ZERO.add(transport);
-    let field = usize::from(offset);
-    if let Some(field) = transport.get_mut(field..field + 2) {
-        // RFC 768: a UDP checksum of zero means none. TCP's own may be all ones just as well.
-        let value = match sum.finish() {
-            0 => 0xffff,
-            value => value,
-        };
-        field.copy_from_slice(&value.to_be_bytes());
-    }
-}
-
-/// Where the network header starts, behind any VLAN tags.
-fn network_offset(frame: &[u8]) -> usize {
-    let mut offset = HEADER_LEN;
-    while let Some(ethertype) = frame.get(offset - 2..offset) {
-        let ethertype = EtherType(u16::from_be_bytes([ethertype[0], ethertype[1]]));
-        if ethertype != EtherType::VLAN && ethertype != EtherType::QINQ {
-            break;
-        }
-        offset += 4;
-    }
-    offset
 }
 
 /// Appends an option: code, length, value padded to 4 bytes.

@@ -11,18 +11,19 @@ pub(crate) struct OptionBytes {
 
 impl OptionBytes {
     /// The options of a received packet that belong in the answer: the recorded route and the
-    /// timestamps go on being recorded on the way back (RFC 1122 §3.2.2.6).
+    /// timestamps go on being recorded on the way back (RFC 1122 §3.2.2.6). Of what an error says
+    /// is malformed only the sound options before the fault come back.
     pub(crate) fn echo(received: &[u8]) -> Self {
         let mut echoed = OptionBytes { bytes: [ipv4_options::END; ipv4_options::MAX_LEN], len: 0 };
-        let (mut route_seen, mut timestamp_seen) = (false, false);
-        // What is malformed, and what follows it, stays away.
-        for option in Ipv4Options::new(received).map_while(Result::ok) {
-            let (sound, seen) = match option.kind() {
-                ipv4_options::RR => (option.route().is_ok(), &mut route_seen),
-                ipv4_options::TS => (option.timestamp().is_ok(), &mut timestamp_seen),
+        let (mut route, mut timestamps) = (false, false);
+        for option in Ipv4Options::new(received).flatten() {
+            let seen = match option.kind() {
+                ipv4_options::RR if option.route().is_ok() => &mut route,
+                ipv4_options::TS if option.timestamp().is_ok() => &mut timestamps,
+                ipv4_options::RR | ipv4_options::TS => break,
                 _ => continue,
             };
-            if !sound || core::mem::replace(seen, true) {
+            if core::mem::replace(seen, true) {
                 break;
             }
             echoed.append(option.data());

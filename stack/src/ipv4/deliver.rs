@@ -2,9 +2,10 @@
 
 use core::net::Ipv4Addr;
 
-use super::options::Overflow;
+use super::Ipv4Layer;
+use super::options::{self, Station};
 use super::reassembly::{Outcome, ReassemblyError};
-use super::{Ipv4Layer, options};
+use super::route::NoWay;
 use crate::core::Core;
 use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
@@ -24,19 +25,16 @@ impl Ipv4Layer {
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
         if packet.network_header_len() > ipv4::HEADER_LEN {
             let addr = own_address(core, &packet);
-            options::record(core, &mut packet, addr, Overflow::Count);
+            options::record(core, &mut packet, addr, Station::Receiver);
         }
-        let is_fragment = Ipv4::parse(packet.network()).is_ok_and(|header| header.is_fragment());
-        if is_fragment {
-            match self.reassemble(core, packet) {
-                Some(whole) => packet = whole,
-                None => return,
-            }
+        match self.reassemble(core, packet) {
+            Some(whole) => packet = whole,
+            None => return,
         }
         if core.hooks.any(HookPoint::Input) {
             match self.pass(core, HookPoint::Input, packet) {
-                Some(accepted) => packet = accepted,
-                None => return,
+                Ok(accepted) => packet = accepted,
+                Err(_) => return,
             }
         }
         let Ok(header) = Ipv4::parse(packet.network()) else {
@@ -76,13 +74,18 @@ impl Ipv4Layer {
         }
     }
 
-    /// Adds a fragment to its datagram; returns the datagram once it is whole.
+    /// Adds a fragment to its datagram; returns the datagram once it is whole. What is no fragment
+    /// is whole.
     pub(super) fn reassemble(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        if !Ipv4::parse(packet.network()).is_ok_and(|header| header.is_fragment()) {
+            return Some(packet);
+        }
         let outcome = self.reassembler.insert(core.now, packet, &mut core.pool);
         self.count_reassembly(core);
         match outcome {
             Outcome::Pending => None,
-            Outcome::Complete { packet, .. } => {
+            Outcome::Complete { mut packet, max_fragment_size } => {
+                packet.meta.max_fragment = Some(max_fragment_size);
                 core.see(|| Event::Reassembled { packet: &packet });
                 Some(packet)
             }
@@ -102,12 +105,13 @@ impl Ipv4Layer {
     }
 
     /// Gives up datagrams that waited too long; the source is told if the first fragment came
-    /// (RFC 792, RFC 1122 §3.3.2).
+    /// (RFC 792, RFC 1122 §3.3.2) and this is the end host (Linux `ip_expire`).
     pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
         while let Some(expired) = self.reassembler.expire(now, &mut core.pool) {
             self.count_reassembly(core);
             let first = expired.first.unwrap_or_default();
-            if !first.is_empty() {
+            let dst = Ipv4::parse(first.network()).ok().map(|header| header.dst());
+            if dst.is_some_and(|dst| core.routes.is_local(dst)) {
                 let message = Message::TimeExceeded(TimeExceeded::Reassembly);
                 self.send_error(core, &first, message);
             }
@@ -145,11 +149,6 @@ impl Ipv4Layer {
         core.stats.ip.reasm_timeout = counted.reasm_timeout;
         core.stats.ip.reasm_overlaps = counted.reasm_overlaps;
     }
-}
-
-/// The header length that a possibly malformed header claims.
-pub(super) fn header_len(bytes: &[u8]) -> usize {
-    bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4)
 }
 
 /// Gives a copy to every raw socket that wants the packet (Linux `raw_local_deliver`); tells
@@ -199,12 +198,17 @@ fn own_address(core: &Core, packet: &Packet) -> Ipv4Addr {
 }
 
 /// What a packet that cannot be sent means to whoever tries.
-pub(super) fn refused(core: &mut Core, packet: Packet, error: SocketError) -> super::SendError {
+pub(super) fn refused(
+    core: &mut Core,
+    packet: Packet,
+    refusal: impl Into<NoWay>,
+) -> super::SendError {
+    let NoWay { error, reason } = refusal.into();
     if error == SocketError::NetworkUnreachable {
         core.stats.ip.out_no_routes += 1;
     } else {
         core.stats.ip.out_discards += 1;
     }
-    core.discard(packet, error.drop_reason());
+    core.discard(packet, reason);
     super::SendError { error, mtu: 0 }
 }

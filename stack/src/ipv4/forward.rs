@@ -2,7 +2,6 @@
 
 use core::net::Ipv4Addr;
 
-use super::options::Overflow;
 use super::route::OutputRoute;
 use super::{Ipv4Layer, NextHop, options};
 use crate::core::Core;
@@ -47,7 +46,9 @@ impl Ipv4Layer {
             core.discard(packet, DropReason::LinkDown);
             return;
         };
-        if dont_fragment && len > out.mtu && packet.meta.gso.is_none() {
+        // What fragments of a datagram were put together from is cut again, to their size.
+        let uncuttable = packet.meta.max_fragment.map_or(len, usize::from);
+        if dont_fragment && uncuttable > out.mtu && packet.meta.gso.is_none() {
             core.stats.ip.frag_fails += 1;
             let mtu = out.mtu as u16;
             let code = Unreachable::FragmentationNeeded { mtu };
@@ -57,40 +58,33 @@ impl Ipv4Layer {
         }
         ipv4::decrement_ttl(packet.bytes_mut());
         if packet.meta.link_in == Some(out.link) {
-            self.redirect(core, &packet, &out, src, dst);
+            self.redirect(core, &packet, &out, src);
         }
         packet.meta.link_out = Some(out.link);
         core.see(|| Event::Forward { packet: &packet });
         if core.hooks.any(HookPoint::Forward) {
             match self.pass(core, HookPoint::Forward, packet) {
-                Some(accepted) => packet = accepted,
-                None => return,
+                Ok(accepted) => packet = accepted,
+                Err(_) => return,
             }
         }
         core.stats.ip.forw_datagrams += 1;
         if has_options {
-            options::record(core, &mut packet, out.src, Overflow::Count);
+            options::record(core, &mut packet, out.src, options::Station::Receiver);
         }
         // Every error has been answered already or been counted.
         let _ = self.postrouting(core, packet, &out);
     }
 
     /// RFC 1812 §5.2.7.2: tells the sender of a better first hop on its own link.
-    fn redirect(
-        &mut self,
-        core: &mut Core,
-        packet: &Packet,
-        out: &OutputRoute,
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
-    ) {
+    fn redirect(&mut self, core: &mut Core, packet: &Packet, out: &OutputRoute, src: Ipv4Addr) {
         let NextHop::Unicast(gateway) = out.next_hop else { return };
         let allowed = core.interfaces.get(out.link).is_some_and(|link| link.config.send_redirects);
         let sender_is_on_link = core
             .routes
             .lookup(src, None)
             .is_some_and(|back| back.link == Some(out.link) && back.gateway.is_none());
-        if allowed && sender_is_on_link && self.redirects.allow(core.now, src, dst) {
+        if allowed && sender_is_on_link && self.redirects.allow(core.now, src) {
             let message = Message::Redirect { code: RedirectCode::Host, gateway };
             self.send_error(core, packet, message);
         }
@@ -121,7 +115,7 @@ fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRout
 /// How often redirects are sent (Linux `ip_rt_send_redirect`).
 #[derive(Debug)]
 pub(super) struct Redirects {
-    senders: KeyedMap<(Ipv4Addr, Ipv4Addr), (u32, Instant)>,
+    senders: KeyedMap<Ipv4Addr, (u32, Instant)>,
     limit: usize,
 }
 
@@ -130,14 +124,14 @@ impl Redirects {
         Redirects { senders: KeyedMap::with_hasher(hash), limit }
     }
 
-    fn allow(&mut self, now: Instant, sender: Ipv4Addr, destination: Ipv4Addr) -> bool {
+    fn allow(&mut self, now: Instant, sender: Ipv4Addr) -> bool {
         if self.senders.len() >= self.limit {
             self.senders.retain(|_, (_, last)| now.saturating_since(*last) < REDIRECT_SILENCE);
             if self.senders.len() >= self.limit {
                 return false;
             }
         }
-        let (sent, last) = self.senders.entry((sender, destination)).or_insert((0, now));
+        let (sent, last) = self.senders.entry(sender).or_insert((0, now));
         let silence = now.saturating_since(*last);
         if silence > REDIRECT_SILENCE {
             *sent = 0;

@@ -2,7 +2,7 @@
 //!
 //! RFC 6864 §4.3: a datagram that may be fragmented must not share its identification with another
 //! of the same source, destination and protocol for as long as fragments may live. Counters are
-//! kept per hash of these three; each moves on by one for a packet and by a random step for the
+//! kept per hash of these; each moves on by one for a packet and by a random step for the
 //! time since the last, so that nobody can count another's packets.
 
 use alloc::vec::Vec;
@@ -42,8 +42,9 @@ impl Identifiers {
         dst: Ipv4Addr,
         protocol: Protocol,
     ) -> u16 {
-        let flow = (u32::from(src), u32::from(dst), protocol.0);
-        let bucket = &mut self.buckets[self.hash.hash_one(flow) as usize % BUCKETS];
+        let pair = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
+        let bucket = self.hash.hash_one(pair) as usize ^ usize::from(protocol.0);
+        let bucket = &mut self.buckets[bucket % BUCKETS];
         let elapsed = now.as_millis().saturating_sub(bucket.1);
         let step = if elapsed > 0 { self.rng.below(elapsed) as u16 } else { 0 };
         bucket.0 = bucket.0.wrapping_add(step).wrapping_add(1);

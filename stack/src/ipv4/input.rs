@@ -1,8 +1,8 @@
 //! Packets that arrive: validation and the way to local delivery or forwarding.
 
 use super::Ipv4Layer;
+use super::options;
 use super::route::{self, InputRoute};
-use super::{deliver, options};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::{HookPoint, Verdict};
@@ -10,7 +10,15 @@ use crate::packet::{Packet, PacketType};
 use crate::stats::DropReason;
 use crate::wire::error::WireErrorKind;
 use crate::wire::icmpv4::{Message, parameter_problem};
-use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv4::{HEADER_LEN, Ipv4};
+
+/// How a packet's way ended at a hook point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Discarded,
+    /// The hook has it now; to everybody else it is as good as sent.
+    Stolen,
+}
 
 impl Ipv4Layer {
     /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
@@ -21,10 +29,10 @@ impl Ipv4Layer {
                 let Some(mut packet) = self.check_options(core, packet) else { return };
                 match route {
                     InputRoute::Local => self.deliver(core, packet),
-                    InputRoute::Many(packet_type) => {
-                        // However the frame was addressed.
+                    InputRoute::LocalToMany(to_many) => {
+                        // Even in a frame for this host alone it is not for this host alone.
                         if packet.meta.packet_type == PacketType::Host {
-                            packet.meta.packet_type = packet_type;
+                            packet.meta.packet_type = to_many;
                         }
                         self.deliver(core, packet);
                     }
@@ -68,59 +76,56 @@ impl Ipv4Layer {
         core.stats.ip.in_receives += 1;
         core.stats.ip.in_octets += packet.len() as u64;
         packet.mark_network();
-        let is_fragment = match validate(&mut packet) {
-            Ok(is_fragment) => is_fragment,
-            Err(reason) => {
-                match reason {
-                    DropReason::Ipv4Truncated => core.stats.ip.in_truncated_pkts += 1,
-                    DropReason::Ipv4Checksum => {
-                        core.stats.ip.in_csum_errors += 1;
-                        core.stats.ip.in_hdr_errors += 1;
-                    }
-                    _ => core.stats.ip.in_hdr_errors += 1,
+        if let Err(reason) = validate(&mut packet) {
+            match reason {
+                DropReason::Ipv4Truncated => core.stats.ip.in_truncated_pkts += 1,
+                DropReason::Ipv4Checksum => {
+                    core.stats.ip.in_csum_errors += 1;
+                    core.stats.ip.in_hdr_errors += 1;
                 }
-                core.discard(packet, reason);
-                return None;
+                _ => core.stats.ip.in_hdr_errors += 1,
             }
-        };
+            core.discard(packet, reason);
+            return None;
+        }
         core.see(|| Event::Ipv4In { packet: &packet });
-        if is_fragment && core.hooks.defragment() {
+        if core.hooks.defragment() {
             packet = self.reassemble(core, packet)?;
         }
         if core.hooks.any(HookPoint::Prerouting) {
-            packet = self.pass(core, HookPoint::Prerouting, packet)?;
+            packet = self.pass(core, HookPoint::Prerouting, packet).ok()?;
         }
         Some(packet)
     }
 
-    /// Runs the hooks at a point; `None` when the packet's way ends there.
+    /// Runs the hooks at a point.
     pub(super) fn pass(
         &mut self,
         core: &mut Core,
         point: HookPoint,
         mut packet: Packet,
-    ) -> Option<Packet> {
+    ) -> Result<Packet, End> {
         match core.hook(point, &mut packet) {
             Verdict::Accept => {
                 // The hook may have changed the header.
                 let Ok(header) = Ipv4::parse(packet.bytes()) else {
                     core.discard(packet, DropReason::Ipv4HeaderError);
-                    return None;
+                    return Err(End::Discarded);
                 };
                 let header_len = header.header_len();
                 packet.mark_network();
                 packet.mark_transport(header_len);
-                Some(packet)
+                Ok(packet)
             }
             Verdict::Drop => {
                 core.discard(packet, DropReason::HookDrop);
-                None
+                Err(End::Discarded)
             }
-            Verdict::Stolen => None,
+            Verdict::Stolen => Err(End::Stolen),
             Verdict::Reject(reason) => {
                 self.reject(core, &packet, reason);
                 core.discard(packet, DropReason::HookReject);
-                None
+                Err(End::Discarded)
             }
         }
     }
@@ -136,7 +141,7 @@ impl Ipv4Layer {
             .link_in
             .and_then(|link| core.interfaces.get(link))
             .is_some_and(|link| link.config.accept_source_route);
-        let checked = Ipv4::parse(packet.network()).map(|header| options::check(&header));
+        let checked = Ipv4::parse(packet.network()).map(|header| options::check(header.options()));
         match checked {
             Ok(Ok(summary)) if summary.source_route && !accept_source_route => {
                 core.discard(packet, DropReason::SourceRoute);
@@ -159,11 +164,13 @@ impl Ipv4Layer {
 }
 
 /// RFC 1122 §3.2.1: version, header length, header checksum, total length. Cuts off what is behind
-/// the packet (Ethernet padding), marks the layers and tells whether it is a fragment.
-fn validate(packet: &mut Packet) -> Result<bool, DropReason> {
+/// the packet (Ethernet padding) and marks the layers.
+fn validate(packet: &mut Packet) -> Result<(), DropReason> {
     let header = Ipv4::parse(packet.bytes()).map_err(|error| match error.kind {
         // A whole header that promises more bytes than there are.
-        WireErrorKind::Truncated if error.needed > deliver::header_len(packet.bytes()) => {
+        WireErrorKind::Truncated
+            if packet.len() >= HEADER_LEN && error.needed > header_len(packet.bytes()) =>
+        {
             DropReason::Ipv4Truncated
         }
         _ => DropReason::Ipv4HeaderError,
@@ -172,8 +179,12 @@ fn validate(packet: &mut Packet) -> Result<bool, DropReason> {
         return Err(DropReason::Ipv4Checksum);
     }
     let (total_len, header_len) = (header.total_len(), header.header_len());
-    let is_fragment = header.is_fragment();
     packet.truncate(total_len);
     packet.mark_transport(header_len);
-    Ok(is_fragment)
+    Ok(())
+}
+
+/// The header length that a possibly malformed header claims.
+fn header_len(bytes: &[u8]) -> usize {
+    bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4)
 }

@@ -5,7 +5,9 @@ use core::net::Ipv4Addr;
 use crate::core::Core;
 use crate::packet::Packet;
 use crate::wire::ipv4::{self, Ipv4};
-use crate::wire::ipv4_options::{self as kinds, Ipv4Options, record_route, record_timestamp};
+use crate::wire::ipv4_options::{
+    self as kinds, Ipv4Option, Ipv4Options, record_route, record_timestamp,
+};
 
 /// What a packet's options ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,18 +20,18 @@ pub(super) struct Summary {
 
 /// Checks the options of a header; the error is the position of the byte at fault, from the start
 /// of the header, as a parameter problem names it.
-pub(super) fn check(header: &Ipv4<'_>) -> Result<Summary, u8> {
+pub(super) fn check(options: &[u8]) -> Result<Summary, u8> {
     let mut summary = Summary::default();
     let (mut route_seen, mut source_route_seen, mut timestamp_seen) = (false, false, false);
     let fault = |offset: usize| (ipv4::HEADER_LEN + offset) as u8;
-    for option in Ipv4Options::new(header.options()) {
+    for option in Ipv4Options::new(options) {
         let option = option.map_err(|error| fault(error.offset))?;
         let checked = match option.kind() {
             kinds::RR => option.route().map(|_| &mut route_seen),
             kinds::LSRR | kinds::SSRR => option.route().map(|_| &mut source_route_seen),
             kinds::TS => option.timestamp().and_then(|timestamp| {
                 // RFC 791 §3.1: the overflow count itself may overflow.
-                match timestamp.is_full() && timestamp.overflow() == 15 {
+                match timestamp.overflows() && timestamp.overflow() == 15 {
                     true => Err(kinds::OptionError { offset: option.offset() + 3 }),
                     false => Ok(&mut timestamp_seen),
                 }
@@ -52,29 +54,26 @@ pub(super) fn check(header: &Ipv4<'_>) -> Result<Summary, u8> {
     Ok(summary)
 }
 
-/// Whether a timestamp option without room counts this host. Linux counts it when a packet arrives,
-/// not when one leaves, so that a reply does not count the replier twice.
+/// Where on a packet's way options are filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overflow {
-    Count,
-    Keep,
+pub(super) enum Station {
+    /// At its sender, who counts no lack of room (Linux `ip_options_build`).
+    Sender,
+    /// On its way or at its end.
+    Receiver,
 }
 
 /// Enters `addr` and the time where the packet's options ask for it, and mends the header
 /// checksum.
-pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, overflow: Overflow) {
+pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, station: Station) {
     let Ok(header) = Ipv4::parse(packet.network()) else { return };
     let header_len = header.header_len();
     let mut spans = [(0usize, 0usize, 0u8); 2];
+    let full = |option: &Ipv4Option<'_>| option.timestamp().is_ok_and(|times| times.is_full());
     let recorded = Ipv4Options::new(header.options())
         .flatten()
-        .filter(|option| match option.kind() {
-            kinds::RR => true,
-            kinds::TS => {
-                overflow == Overflow::Count || option.timestamp().is_ok_and(|ts| !ts.is_full())
-            }
-            _ => false,
-        })
+        .filter(|option| matches!(option.kind(), kinds::RR | kinds::TS))
+        .filter(|option| station == Station::Receiver || !full(option))
         .map(|option| (option.offset(), option.data().len(), option.kind()));
     for (span, found) in spans.iter_mut().zip(recorded) {
         *span = found;
@@ -90,7 +89,7 @@ pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, overflow:
             }),
             _ => Ok(false),
         };
-        // `check` has accepted these options, and a full one stays as it is.
+        // `check` has accepted these options.
         debug_assert!(changed.is_ok());
     }
     ipv4::fill_checksum(header);

@@ -4,9 +4,9 @@ use core::net::Ipv4Addr;
 
 use super::deliver::refused;
 use super::fragment::{FragmentError, fragment};
-use super::options::Overflow;
-use super::route::{self, OutputRoute};
-use super::{Egress, Ipv4Layer, NextHop};
+use super::input::End;
+use super::route::{self, NoWay, OutputRoute};
+use super::{Egress, Ipv4Layer, NextHop, options};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
@@ -17,7 +17,7 @@ use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Repr, Protocol};
-use crate::wire::ipv4_options::{self, Ipv4Options};
+use crate::wire::ipv4_options;
 
 /// Why a packet was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub(crate) struct SendError {
     /// With [`SocketError::MessageTooLong`], what would have fitted, in bytes of IP packet.
     pub(crate) mtu: usize,
 }
+
+/// A hook discarded it.
+const NOT_PERMITTED: SendError = SendError { error: SocketError::NotPermitted, mtu: 0 };
 
 impl Ipv4Layer {
     /// Sends a packet whose bytes begin with the transport header (Linux `ip_push_pending_frames`).
@@ -54,16 +57,21 @@ impl Ipv4Layer {
             }
             PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
         };
-        if flow.protocol == Protocol::ICMP {
-            count_icmp(core, packet.bytes());
-        }
         packet.mark_transport(0);
         let header = packet.push(header_len);
         header[ipv4::HEADER_LEN..].copy_from_slice(flow.options);
         let dst = flow_destination(flow, &route);
+        // RFC 6864 §4.1: an atomic packet needs no identification. Linux gives it one where DF
+        // depends on the length only.
+        let id = match flow.pmtu {
+            PmtuDiscovery::Do | PmtuDiscovery::Probe => 0,
+            PmtuDiscovery::Dont | PmtuDiscovery::Want => {
+                self.identifiers.next(core.now, route.src, dst, flow.protocol)
+            }
+        };
         Ipv4Repr {
             tos: flow.tos,
-            id: self.identifiers.next(core.now, route.src, dst, flow.protocol),
+            id,
             dont_fragment,
             more_fragments: false,
             fragment_offset: 0,
@@ -81,7 +89,7 @@ impl Ipv4Layer {
         packet.mark_network();
         packet.meta.mark = flow.mark;
         if !flow.options.is_empty() {
-            super::options::record(core, &mut packet, route.src, Overflow::Keep);
+            options::record(core, &mut packet, route.src, options::Station::Sender);
         }
         self.local_out(core, packet, route, flow)
     }
@@ -113,20 +121,19 @@ impl Ipv4Layer {
         };
         let (header_len, protocol) = (header.header_len(), header.protocol());
         let (src, dst, id) = (header.src(), header.dst(), header.id());
+        let dont_fragment = header.dont_fragment();
         let bytes = packet.bytes_mut();
         if src.is_unspecified() {
             ipv4::set_src(bytes, route.src);
         }
-        if id == 0 {
+        // As Linux, which leaves atomic packets alone (RFC 6864 §4.1).
+        if id == 0 && !dont_fragment {
             ipv4::set_id(bytes, self.identifiers.next(core.now, route.src, dst, protocol));
         }
         ipv4::fill_checksum(bytes);
         packet.mark_network();
         packet.mark_transport(header_len);
         packet.meta.mark = flow.mark;
-        if protocol == Protocol::ICMP {
-            count_icmp(core, packet.transport());
-        }
         self.local_out(core, packet, route, flow)
     }
 
@@ -136,22 +143,25 @@ impl Ipv4Layer {
         core: &mut Core,
         dst: Ipv4Addr,
     ) -> Result<Ipv4Addr, SocketError> {
-        route::output(core, &Flow::new(dst, Protocol::RAW)).map(|route| route.src)
+        let route = route::output(core, &Flow::new(dst, Protocol::RAW));
+        route.map(|route| route.src).map_err(|refusal| refusal.error)
     }
 
     /// The path MTU to `dst`.
     pub(crate) fn path_mtu(&self, core: &mut Core, dst: Ipv4Addr) -> Result<usize, SocketError> {
-        route::output(core, &Flow::new(dst, Protocol::RAW)).map(|route| route.mtu)
+        let route = route::output(core, &Flow::new(dst, Protocol::RAW));
+        route.map(|route| route.mtu).map_err(|refusal| refusal.error)
     }
 
     /// Routes a flow and checks that its sender may go there.
-    fn route_for(&mut self, core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, SocketError> {
+    fn route_for(&mut self, core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, NoWay> {
         let route = route::output(core, flow)?;
         // ip(7), SO_BROADCAST.
-        match route.next_hop == NextHop::Broadcast && !flow.broadcast {
-            true => Err(SocketError::PermissionDenied),
-            false => Ok(route),
+        if route.next_hop == NextHop::Broadcast && !flow.broadcast {
+            let reason = DropReason::BroadcastRefused;
+            return Err(NoWay { error: SocketError::PermissionDenied, reason });
         }
+        Ok(route)
     }
 
     /// OUTPUT, and the route again if a hook changed what it depends on (Linux
@@ -165,33 +175,60 @@ impl Ipv4Layer {
     ) -> Result<(), SendError> {
         core.stats.ip.out_requests += 1;
         packet.meta.link_out = Some(route.link);
+        if let Ok(header) = Ipv4::parse(packet.bytes())
+            && header.protocol() == Protocol::ICMP
+        {
+            core.stats.icmp.count_out(header.payload().first().copied().unwrap_or(u8::MAX));
+        }
         core.see(|| Event::Ipv4Out { packet: &packet });
+        if core.hooks.defragment() {
+            match self.reassemble(core, packet) {
+                Some(whole) => packet = whole,
+                None => return Ok(()),
+            }
+        }
         if core.hooks.any(HookPoint::Output) {
             let before = route_key(&packet);
-            let Some(accepted) = self.pass(core, HookPoint::Output, packet) else {
-                return Err(SendError { error: SocketError::NotPermitted, mtu: 0 });
+            packet = match self.pass(core, HookPoint::Output, packet) {
+                Ok(accepted) => accepted,
+                Err(End::Stolen) => return Ok(()),
+                Err(End::Discarded) => {
+                    core.stats.ip.out_discards += 1;
+                    return Err(NOT_PERMITTED);
+                }
             };
-            packet = accepted;
             if route_key(&packet) != before {
                 let (src, dst, tos, mark) = route_key(&packet);
                 let changed = Flow { src: Some(src), dst, tos, mark, ..*flow };
                 route = match route::output(core, &changed) {
                     Ok(route) => route,
-                    Err(error) => return Err(refused(core, packet, error)),
+                    Err(refusal) => return Err(refused(core, packet, refusal)),
                 };
                 packet.meta.link_out = Some(route.link);
             }
         }
         if route.loops_back && (flow.multicast_loop || route.next_hop == NextHop::Broadcast) {
-            let mut copy = packet.duplicate();
-            copy.meta.link_in = Some(route.link);
-            copy.meta.packet_type = match route.next_hop {
-                NextHop::Broadcast => PacketType::Broadcast,
-                _ => PacketType::Multicast,
-            };
-            self.enqueue_backlog(core, copy);
+            self.loop_copy(core, &packet, &route);
         }
-        self.postrouting(core, packet, &route)
+        self.postrouting(core, packet, &route).inspect_err(|_| core.stats.ip.out_discards += 1)
+    }
+
+    /// Sends this host a copy of what it sends to many; it takes the way past POSTROUTING, too
+    /// (Linux `ip_mc_output`).
+    fn loop_copy(&mut self, core: &mut Core, packet: &Packet, route: &OutputRoute) {
+        let mut copy = packet.duplicate();
+        if core.hooks.any(HookPoint::Postrouting) {
+            match self.pass(core, HookPoint::Postrouting, copy) {
+                Ok(accepted) => copy = accepted,
+                Err(_) => return,
+            }
+        }
+        copy.meta.link_in = Some(route.link);
+        copy.meta.packet_type = match route.next_hop {
+            NextHop::Broadcast => PacketType::Broadcast,
+            _ => PacketType::Multicast,
+        };
+        self.enqueue_backlog(core, copy);
     }
 
     /// POSTROUTING, fragmentation, and on to the link: the only way out.
@@ -203,8 +240,9 @@ impl Ipv4Layer {
     ) -> Result<(), SendError> {
         if core.hooks.any(HookPoint::Postrouting) {
             match self.pass(core, HookPoint::Postrouting, packet) {
-                Some(accepted) => packet = accepted,
-                None => return Err(SendError { error: SocketError::NotPermitted, mtu: 0 }),
+                Ok(accepted) => packet = accepted,
+                Err(End::Stolen) => return Ok(()),
+                Err(End::Discarded) => return Err(NOT_PERMITTED),
             }
         }
         match route.next_hop {
@@ -219,8 +257,10 @@ impl Ipv4Layer {
             core.discard(packet, DropReason::TtlExpired);
             return Ok(());
         }
-        if packet.len() > route.mtu && packet.meta.gso.is_none() {
-            return self.fragmented(core, packet, route);
+        let longest =
+            packet.meta.max_fragment.map_or(route.mtu, |longest| route.mtu.min(longest.into()));
+        if packet.len() > longest && packet.meta.gso.is_none() {
+            return self.fragmented(core, packet, route, longest);
         }
         self.egress(core, packet, route.link, route.next_hop);
         Ok(())
@@ -231,8 +271,12 @@ impl Ipv4Layer {
         core: &mut Core,
         packet: Packet,
         route: &OutputRoute,
+        mtu: usize,
     ) -> Result<(), SendError> {
-        let dont_fragment = Ipv4::parse(packet.bytes()).is_ok_and(|header| header.dont_fragment());
+        // Fragments with DF became this packet, and it fragments with DF again.
+        let dont_fragment =
+            packet.meta.max_fragment.is_none_or(|longest| usize::from(longest) > mtu)
+                && Ipv4::parse(packet.bytes()).is_ok_and(|header| header.dont_fragment());
         let fits_link = packet.len() <= route.link_mtu;
         if dont_fragment && fits_link {
             // A probe beyond the path MTU (PmtuDiscovery::Probe).
@@ -249,7 +293,7 @@ impl Ipv4Layer {
         let (link, next_hop) = (route.link, route.next_hop);
         let first = self.egress.len();
         let egress = &mut self.egress;
-        let cut = fragment(packet, route.mtu, &mut core.pool, |packet| {
+        let cut = fragment(packet, mtu, &mut core.pool, |packet| {
             egress.push_back(Egress { packet, link, next_hop });
         });
         match cut {
@@ -294,20 +338,14 @@ impl Ipv4Layer {
     }
 }
 
-/// Whether a packet of `len` bytes may be sent; the error is the MTU that forbids it.
+/// Whether a packet of `len` bytes may be sent; the error is the MTU that its sender is told.
 fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usize> {
-    let limit = match flow.pmtu {
-        PmtuDiscovery::Dont | PmtuDiscovery::Want => ipv4::MAX_LEN,
-        // Without DF while the path MTU is only a guess; then it may be fragmented on its way.
-        PmtuDiscovery::Do => route.mtu,
-        PmtuDiscovery::Probe => route.link_mtu,
+    let (limit, mtu) = match flow.pmtu {
+        PmtuDiscovery::Dont | PmtuDiscovery::Want => (ipv4::MAX_LEN, route.mtu),
+        PmtuDiscovery::Do => (route.mtu, route.mtu),
+        PmtuDiscovery::Probe => (route.link_mtu, route.link_mtu),
     };
-    if len > limit.min(ipv4::MAX_LEN) { Err(limit.min(ipv4::MAX_LEN)) } else { Ok(()) }
-}
-
-/// Counts an ICMP message by its type as sent (Linux `icmp_out_count`).
-fn count_icmp(core: &mut Core, message: &[u8]) {
-    core.stats.icmp.count_out(message.first().copied().unwrap_or(u8::MAX));
+    if len > limit { Err(mtu) } else { Ok(()) }
 }
 
 /// Where the packet goes: 0.0.0.0 stands for this host.
@@ -329,14 +367,16 @@ fn route_key(packet: &Packet) -> (Ipv4Addr, Ipv4Addr, u8, u32) {
     }
 }
 
-/// Pads the options that a socket wants to send and checks them (`IP_OPTIONS`, ip(7)).
-pub(crate) fn prepare_options(options: &[u8]) -> Result<([u8; 40], usize), SocketError> {
+/// Pads the options that a socket wants to send and checks them (`IP_OPTIONS`, ip(7)). Source
+/// routes are not supported.
+pub(crate) fn prepare_options(wanted: &[u8]) -> Result<([u8; 40], usize), SocketError> {
     let mut padded = [0; ipv4_options::MAX_LEN];
-    let room = padded.get_mut(..options.len()).ok_or(SocketError::InvalidArgument)?;
-    room.copy_from_slice(options);
-    let len = ipv4_options::padded_len(options.len());
-    if Ipv4Options::new(&padded[..len]).any(|option| option.is_err()) {
-        return Err(SocketError::InvalidArgument);
+    let room = padded.get_mut(..wanted.len()).ok_or(SocketError::InvalidArgument)?;
+    room.copy_from_slice(wanted);
+    let len = ipv4_options::padded_len(wanted.len());
+    match options::check(&padded[..len]) {
+        Ok(summary) if summary.source_route => Err(SocketError::NotSupported),
+        Ok(_) => Ok((padded, len)),
+        Err(_) => Err(SocketError::InvalidArgument),
     }
-    Ok((padded, len))
 }

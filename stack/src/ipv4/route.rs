@@ -21,7 +21,7 @@ pub(super) enum InputRoute {
     /// It is for this host.
     Local,
     /// It is for this host among others.
-    Many(PacketType),
+    LocalToMany(PacketType),
     /// It is for somebody else.
     Forward(Match),
 }
@@ -55,7 +55,7 @@ pub(super) fn input(core: &mut Core, packet: &Packet) -> Result<InputRoute, Refu
         }
         core.stats.ip.in_mcast_pkts += 1;
         saw(core, Direction::Input, dst, RouteKind::Local, Some(link_id), None);
-        return Ok(InputRoute::Many(PacketType::Multicast));
+        return Ok(InputRoute::LocalToMany(PacketType::Multicast));
     }
     martians(link, src, dst)?;
     // RFC 1122 §3.2.1.3 (c): all ones, and 0.0.0.0 to 0.0.0.0 of old BOOTP clients.
@@ -69,7 +69,7 @@ pub(super) fn input(core: &mut Core, packet: &Packet) -> Result<InputRoute, Refu
             }
             core.stats.ip.in_bcast_pkts += 1;
             saw(core, Direction::Input, dst, RouteKind::Broadcast, Some(link_id), None);
-            Ok(InputRoute::Many(PacketType::Broadcast))
+            Ok(InputRoute::LocalToMany(PacketType::Broadcast))
         }
         Some(RouteKind::Local) => {
             source(core, link, src)?;
@@ -163,24 +163,22 @@ fn multicast_source(
 
 /// Checks that a packet from `src` may arrive by `link` (Linux `fib_validate_source`, RFC 3704).
 fn source(core: &Core, link: &Interface, src: Ipv4Addr) -> Result<(), DropReason> {
-    match link.config.rp_filter {
-        ReversePathFilter::Off => {
-            // Nobody else may speak with an address of ours.
-            match !link.config.accept_local && core.routes.is_local(src) {
-                true => Err(DropReason::MartianSource),
-                false => Ok(()),
-            }
+    // Nobody else may speak with an address of ours, and nobody at all with that of a broadcast
+    // (RFC 1122 §3.2.1.3; Linux sees the latter with a filter only).
+    let kind = core.routes.lookup_kind(src);
+    match kind {
+        Some(RouteKind::Local) if !link.config.accept_local => {
+            return Err(DropReason::MartianSource);
         }
-        filter => {
-            let back = core.routes.lookup(src, None);
-            match back {
-                Some(back) if back.kind == RouteKind::Local && link.config.accept_local => Ok(()),
-                Some(back) if back.kind != RouteKind::Unicast => Err(DropReason::MartianSource),
-                Some(back) if back.link == Some(link.id) => Ok(()),
-                Some(_) if filter == ReversePathFilter::Loose => Ok(()),
-                _ => Err(DropReason::ReversePath),
-            }
-        }
+        Some(RouteKind::Broadcast) => return Err(DropReason::MartianSource),
+        _ if link.config.rp_filter == ReversePathFilter::Off => return Ok(()),
+        _ => {}
+    }
+    let back = core.routes.lookup(src, None).filter(|back| !back.kind.is_reject());
+    let loose = link.config.rp_filter == ReversePathFilter::Loose;
+    match back {
+        Some(back) if loose || back.link == Some(link.id) => Ok(()),
+        _ => Err(DropReason::ReversePath),
     }
 }
 
@@ -207,32 +205,52 @@ pub(super) struct OutputRoute {
     pub(super) loops_back: bool,
 }
 
+/// Why a packet of this host's own goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoWay {
+    /// What its sender is told.
+    pub(super) error: SocketError,
+    pub(super) reason: DropReason,
+}
+
+impl From<SocketError> for NoWay {
+    fn from(error: SocketError) -> Self {
+        NoWay { error, reason: error.drop_reason() }
+    }
+}
+
 /// Decides about a packet of this host's own.
-pub(super) fn output(core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, SocketError> {
-    let link = flow.link.or_else(|| link_of_source(core, flow));
+pub(super) fn output(core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, NoWay> {
     let dst = match (flow.dst, flow.src) {
         // RFC 1122 §3.2.1.3 (a) aside, Linux takes 0.0.0.0 as this host.
         (dst, src) if dst.is_unspecified() => src.unwrap_or(Ipv4Addr::LOCALHOST),
         (dst, _) => dst,
     };
-    if let Some(link) = link
-        && (dst.is_broadcast() || dst.is_multicast())
-    {
-        let link = core.interfaces.get(link).ok_or(SocketError::NetworkDown)?;
-        let scope = if dst.is_multicast() { Scope::Universe } else { Scope::Link };
-        let src = flow.src.or_else(|| core.source_address(link.id, None, scope));
-        return finish(core, dst, RouteKind::Broadcast, link.id, None, src, None);
+    if is_this_network(dst) {
+        let reason = DropReason::MartianDestination;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
-    match core.routes.lookup(dst, link) {
-        Some(found) => by_route(core, flow, dst, found),
+    let link = flow.link.or_else(|| link_of_source(core, flow));
+    if let Some(link) = link {
+        let link = core.interfaces.get(link).ok_or(SocketError::NoSuchDevice)?;
+        if !link.up {
+            let reason = DropReason::LinkDown;
+            return Err(NoWay { error: SocketError::NetworkUnreachable, reason });
+        }
+        if dst.is_broadcast() || dst.is_multicast() {
+            let scope = if dst.is_multicast() { Scope::Universe } else { Scope::Link };
+            let src = flow.src.or_else(|| core.source_address(link.id, None, scope));
+            return finish(core, dst, RouteKind::Broadcast, link.id, None, src, None);
+        }
+    }
+    match (core.routes.lookup(dst, link), link) {
+        (Some(found), _) => by_route(core, flow, dst, found),
         // With the link given, Linux takes the destination to be on it.
-        None => match link {
-            Some(link) if core.interfaces.get(link).is_some_and(|link| link.up) => {
-                let src = flow.src.or_else(|| core.source_address(link, Some(dst), Scope::Link));
-                finish(core, dst, RouteKind::Unicast, link, None, src, None)
-            }
-            _ => Err(SocketError::NetworkUnreachable),
-        },
+        (None, Some(link)) => {
+            let src = flow.src.or_else(|| core.source_address(link, Some(dst), Scope::Link));
+            finish(core, dst, RouteKind::Unicast, link, None, src, None)
+        }
+        (None, None) => Err(SocketError::NetworkUnreachable.into()),
     }
 }
 
@@ -241,11 +259,11 @@ fn by_route(
     flow: &Flow<'_>,
     dst: Ipv4Addr,
     found: Match,
-) -> Result<OutputRoute, SocketError> {
+) -> Result<OutputRoute, NoWay> {
     let (link, gateway) = match found.kind {
-        RouteKind::Blackhole => return Err(SocketError::InvalidArgument),
-        RouteKind::Unreachable => return Err(SocketError::HostUnreachable),
-        RouteKind::Prohibit => return Err(SocketError::PermissionDenied),
+        RouteKind::Blackhole => return Err(SocketError::InvalidArgument.into()),
+        RouteKind::Unreachable => return Err(SocketError::HostUnreachable.into()),
+        RouteKind::Prohibit => return Err(SocketError::PermissionDenied.into()),
         RouteKind::Local => {
             let src = flow.src.or(found.source).or(Some(dst));
             return finish(core, dst, RouteKind::Local, LinkId::LOOPBACK, None, src, None);
@@ -261,7 +279,12 @@ fn by_route(
         .src
         .or(found.source)
         .or_else(|| core.source_address(link, Some(gateway.unwrap_or(dst)), found.scope()));
-    finish(core, dst, found.kind, link, gateway, src, found.mtu)
+    // The limited broadcast has no gateway: the route only says which link.
+    let (kind, gateway) = match dst.is_broadcast() {
+        true => (RouteKind::Broadcast, None),
+        false => (found.kind, gateway),
+    };
+    finish(core, dst, kind, link, gateway, src, found.mtu)
 }
 
 fn finish(
@@ -272,10 +295,14 @@ fn finish(
     gateway: Option<Ipv4Addr>,
     src: Option<Ipv4Addr>,
     route_mtu: Option<u16>,
-) -> Result<OutputRoute, SocketError> {
-    let interface = core.interfaces.get(link).ok_or(SocketError::NetworkDown)?;
-    if !interface.up {
-        return Err(SocketError::NetworkDown);
+) -> Result<OutputRoute, NoWay> {
+    let interface = core.interfaces.get(link).filter(|link| link.up);
+    let interface = interface.ok_or(SocketError::NetworkDown)?;
+    let src = src.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    // RFC 1122 §3.2.1.3 (g): loopback addresses do not appear outside a host.
+    if src.is_loopback() && !interface.is_loopback() && !interface.config.route_localnet {
+        let reason = DropReason::MartianSource;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
     let link_mtu = interface.mtu;
     let mut mtu = route_mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
@@ -299,7 +326,6 @@ fn finish(
         _ => None,
     };
     saw(core, Direction::Output, dst, kind, Some(link), hop);
-    let src = src.unwrap_or(Ipv4Addr::UNSPECIFIED);
     Ok(OutputRoute { kind, link, next_hop, src, mtu, link_mtu, locked, loops_back })
 }
 

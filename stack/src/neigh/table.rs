@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 use super::{Action, Neighbour, NudState};
@@ -18,6 +19,28 @@ use crate::wire::ethernet::MacAddr;
 const FORCED_GC_AGE: Duration = Duration::from_secs(5);
 /// The mean reachable time is drawn anew this often (Linux `neigh_periodic_work`).
 const REACHABLE_TIME_REFRESH: Duration = Duration::from_secs(300);
+
+/// What a neighbour is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    link: LinkId,
+    addr: IpAddr,
+}
+
+impl Hash for Key {
+    /// An IPv4 neighbour hashes as one word, which is quickest.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.addr {
+            IpAddr::V4(addr) => {
+                state.write_u64(u64::from(self.link.0) << 32 | u64::from(addr.to_bits()));
+            }
+            IpAddr::V6(addr) => {
+                state.write_u32(self.link.0);
+                state.write_u128(addr.to_bits());
+            }
+        }
+    }
+}
 
 /// One neighbour.
 #[derive(Debug)]
@@ -51,7 +74,7 @@ pub(crate) struct NeighbourTable {
     pub(super) config: NeighConfig,
     pub(super) entries: Vec<Option<Entry>>,
     free: Vec<usize>,
-    index: KeyedMap<(LinkId, IpAddr), usize>,
+    index: KeyedMap<Key, usize>,
     /// Keys are indices of `entries`.
     pub(super) timers: TimerWheel<usize>,
     pub(super) actions: VecDeque<Action>,
@@ -144,7 +167,7 @@ impl NeighbourTable {
     }
 
     pub(super) fn find(&self, link: LinkId, addr: IpAddr) -> Option<usize> {
-        self.index.get(&(link, addr)).copied()
+        self.index.get(&Key { link, addr }).copied()
     }
 
     pub(super) fn find_or_create(
@@ -178,7 +201,7 @@ impl NeighbourTable {
             self.entries.push(None);
         }
         self.entries[index] = Some(entry);
-        self.index.insert((link, addr), index);
+        self.index.insert(Key { link, addr }, index);
         self.next_gc.get_or_insert(now + self.config.gc_interval);
         Some(index)
     }
@@ -240,7 +263,7 @@ impl NeighbourTable {
 
     fn delete(&mut self, index: usize, reason: DropReason) {
         let Some(entry) = self.entries[index].take() else { return };
-        self.index.remove(&(entry.link, entry.addr));
+        self.index.remove(&Key { link: entry.link, addr: entry.addr });
         self.free.push(index);
         if let Some(timer) = entry.timer {
             self.timers.cancel(timer);

@@ -7,7 +7,9 @@
 //! ```
 //! Invariant: `head <= tail <= storage.len()`, and every layer offset is at most `tail`.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 
 use super::meta::{ChecksumState, Metadata};
 use crate::wire::checksum::checksum;
@@ -16,9 +18,14 @@ use crate::wire::checksum::checksum;
 /// outer IPv4 + UDP + VXLAN header and some to spare.
 pub const HEADROOM: usize = 128;
 
-/// One packet. See the [module](super) for how it is used.
+/// One packet, owned: a pointer, so that handing it on costs nothing. See the [module](super) for
+/// how it is used, and [`PacketBuffer`] for what it can do.
 #[derive(Debug, Default)]
-pub struct Packet {
+pub struct Packet(Box<PacketBuffer>);
+
+/// What a [`Packet`] points to: bytes, layer offsets and metadata.
+#[derive(Debug, Default)]
+pub struct PacketBuffer {
     storage: Vec<u8>,
     head: usize,
     tail: usize,
@@ -29,21 +36,29 @@ pub struct Packet {
     pub meta: Metadata,
 }
 
+impl Deref for Packet {
+    type Target = PacketBuffer;
+
+    #[inline]
+    fn deref(&self) -> &PacketBuffer {
+        &self.0
+    }
+}
+
+impl DerefMut for Packet {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut PacketBuffer {
+        &mut self.0
+    }
+}
+
 impl Packet {
     /// An empty packet over `storage`, whose whole length is used, leaving `headroom` bytes free
     /// in front. A `headroom` beyond the storage leaves no room behind it.
     pub fn over(storage: Vec<u8>, headroom: usize) -> Self {
-        let head = headroom.min(storage.len());
-        let at = head as u32;
-        Packet {
-            storage,
-            head,
-            tail: head,
-            mac: at,
-            network: at,
-            transport: at,
-            meta: Metadata::default(),
-        }
+        let mut buffer = PacketBuffer { storage, ..PacketBuffer::default() };
+        buffer.clear(headroom);
+        Packet(Box::new(buffer))
     }
 
     /// An empty packet with [`HEADROOM`] in front and `capacity` bytes behind.
@@ -60,14 +75,11 @@ impl Packet {
 
     /// A duplicate with its own storage, metadata and layer offsets included.
     pub fn duplicate(&self) -> Self {
-        Packet { storage: self.storage.clone(), meta: self.meta, ..*self }
+        Packet(Box::new(PacketBuffer { storage: self.storage.clone(), meta: self.meta, ..*self.0 }))
     }
+}
 
-    /// Gives the storage back, for reuse.
-    pub fn into_storage(self) -> Vec<u8> {
-        self.storage
-    }
-
+impl PacketBuffer {
     /// Bytes of storage behind this packet, whatever its length (Linux `skb->truesize`).
     pub fn true_size(&self) -> usize {
         self.storage.len()
@@ -161,8 +173,7 @@ impl Packet {
 
     /// Empties the packet and clears its metadata, leaving [`HEADROOM`] in front.
     pub fn reset(&mut self) {
-        let storage = core::mem::take(&mut self.storage);
-        *self = Packet::over(storage, HEADROOM);
+        self.clear(HEADROOM);
     }
 
     /// Marks the head as where the link-layer header starts.
@@ -233,6 +244,14 @@ impl Packet {
         if let Some(field) = covered.get_mut(usize::from(offset)..usize::from(offset) + 2) {
             field.copy_from_slice(&sum.to_be_bytes());
         }
+    }
+
+    fn clear(&mut self, headroom: usize) {
+        self.head = headroom.min(self.storage.len());
+        self.tail = self.head;
+        let head = self.head as u32;
+        (self.mac, self.network, self.transport) = (head, head, head);
+        self.meta = Metadata::default();
     }
 
     fn reserve_tail(&mut self, n: usize) {

@@ -17,7 +17,8 @@ impl core::fmt::Display for LinkId {
     }
 }
 
-/// Whom the link-layer destination address names (Linux `PACKET_HOST` and its siblings).
+/// Whom the link-layer destination address names (Linux `PACKET_HOST` and its siblings); what IPv4
+/// finds to be a broadcast or multicast is one, whatever its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PacketType {
     /// This host.
@@ -92,6 +93,9 @@ pub struct Metadata {
     pub checksum: ChecksumState,
     /// Set on a large segment.
     pub gso: Option<Gso>,
+    /// Length of the longest fragment that it was put together from, with its header: who sends it
+    /// on must not send longer ones (Linux `IPCB(skb)->frag_max_size`).
+    pub max_fragment: Option<u16>,
     /// Firewall mark (Linux `skb->mark`).
     pub mark: u32,
     /// Queueing priority (Linux `skb->priority`).

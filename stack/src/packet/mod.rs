@@ -10,6 +10,6 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::{HEADROOM, Packet};
+pub use buffer::{HEADROOM, Packet, PacketBuffer};
 pub use meta::{ChecksumState, ConntrackRef, Gso, GsoKind, LinkId, Metadata, PacketType};
 pub use pool::PacketPool;

@@ -12,8 +12,8 @@ const LARGE: usize = 65536 + 64;
 /// Free buffers in two sizes, each list bounded.
 #[derive(Debug)]
 pub struct PacketPool {
-    small: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
+    small: Vec<Packet>,
+    large: Vec<Packet>,
     small_limit: usize,
     large_limit: usize,
 }
@@ -35,21 +35,23 @@ impl PacketPool {
             return Packet::with_capacity(capacity);
         };
         match list.pop() {
-            Some(storage) => Packet::over(storage, HEADROOM),
+            Some(mut packet) => {
+                packet.reset();
+                packet
+            }
             None => Packet::with_capacity(size),
         }
     }
 
-    /// Takes a packet that is done with; keeps its storage if there is room for it.
+    /// Takes a packet that is done with; keeps it if there is room.
     pub fn put(&mut self, packet: Packet) {
-        let storage = packet.into_storage();
-        let (list, limit) = match storage.len().checked_sub(HEADROOM) {
+        let (list, limit) = match packet.true_size().checked_sub(HEADROOM) {
             Some(SMALL) => (&mut self.small, self.small_limit),
             Some(LARGE) => (&mut self.large, self.large_limit),
             _ => return,
         };
         if list.len() < limit {
-            list.push(storage);
+            list.push(packet);
         }
     }
 

@@ -5,10 +5,12 @@
 //! full the exception that would expire first makes room.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use crate::rng::{KeyedHash, KeyedMap};
 use crate::time::{Duration, Instant};
+use crate::wire::cidr::Ipv4Cidr;
 
 /// Settings of [`RouteExceptions`]; the defaults are those of Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +150,18 @@ impl RouteExceptions {
         }
     }
 
-    /// Forgets everything, for when routes change (Linux `rt_cache_flush`).
+    /// Forgets what is known of all destinations with `prefix`, for when a route to it changes:
+    /// Linux ties what it learns to the next hop.
+    pub fn remove_within(&mut self, prefix: Ipv4Cidr) {
+        if self.is_empty() {
+            return;
+        }
+        let within = |destination: &&Ipv4Addr| prefix.contains(**destination);
+        let doomed: Vec<_> = self.by_destination.keys().filter(within).copied().collect();
+        doomed.into_iter().for_each(|destination| self.remove(destination));
+    }
+
+    /// Forgets everything, for when links or addresses change.
     pub fn clear(&mut self) {
         self.by_destination.clear();
         self.by_expiry.clear();

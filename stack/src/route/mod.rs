@@ -2,7 +2,7 @@
 //!
 //! A [`RouteTable`] holds two tables, as Linux does before anyone adds rules: `local`, with the
 //! stack's own addresses and broadcast addresses, is searched first, then `main`. Each is a
-//! [prefix tree](tree) that finds the longest prefix in at most six steps, whatever its size.
+//! prefix tree that finds the longest prefix in at most six steps, whatever its size.
 //! Routes with the same prefix are tried in the order of their metric; one over a link that is
 //! down is passed over for the next metric, then for the next shorter prefix.
 //!
@@ -14,8 +14,10 @@ use core::net::{IpAddr, Ipv4Addr};
 use crate::packet::LinkId;
 use crate::wire::cidr::IpCidr;
 
+mod arena;
 mod display;
 pub mod exceptions;
+mod prefilter;
 pub mod source;
 mod table;
 mod tree;
@@ -274,7 +276,7 @@ impl From<&Route> for RouteSelector {
 }
 
 /// What a lookup found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Match {
     /// What to do with the packet.
     pub kind: RouteKind,

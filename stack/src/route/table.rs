@@ -1,61 +1,88 @@
 //! The table of routes.
+//!
+//! Routes with different destinations mostly share everything else. As Linux does in `fib_info`,
+//! the table keeps that once, in an [`Info`], and the trees map a prefix to a number: of an info
+//! or, for the few prefixes with several routes, of a list of infos ordered by metric. That is
+//! four bytes a route, and lookups in a large table find the infos in the cache.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::prefilter::Prefilter;
 use super::tree::Tree;
 use super::{Match, Route, RouteError, RouteKind, RouteProtocol, RouteSelector, RouteTableId};
 use crate::packet::LinkId;
+use crate::rng::{KeyedHash, KeyedMap};
 use crate::wire::cidr::IpCidr;
 
-/// The end of a list of entries.
-const NONE: u32 = u32::MAX;
+/// Set in the number of a list, clear in that of an info.
+const LIST: u32 = 1 << 31;
 
 /// The routes of a stack: the tables local and main.
 #[derive(Debug)]
 pub struct RouteTable {
     local: Tree,
+    /// What may be in `local`.
+    local_filter: Prefilter,
     main: Tree,
-    /// Routes, and unused entries listed in `free`. The trees map a prefix to the first of its
-    /// routes; the others follow by `next`, ordered by metric.
-    entries: Vec<Entry>,
-    free: Vec<u32>,
+    infos: Vec<SharedInfo>,
+    free_infos: Vec<u32>,
+    by_info: KeyedMap<Info, u32>,
+    /// Lists of two or more infos, and empty ones named in `free_lists`.
+    lists: Vec<Vec<u32>>,
+    free_lists: Vec<u32>,
+    len: usize,
     max_routes: usize,
     links_down: Vec<LinkId>,
 }
 
-#[derive(Debug)]
-struct Entry {
+/// A route without its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Info {
+    /// What a lookup returns, but for the prefix length, which is 0 here.
     found: Match,
-    next: u32,
-    /// The link is down and the route depends on it.
-    down: bool,
-    table: RouteTableId,
-    destination: Ipv4Addr,
     /// As given; `found.gateway` is without it when it is an own address.
     gateway: Option<Ipv4Addr>,
     protocol: RouteProtocol,
     onlink: bool,
 }
 
+#[derive(Debug)]
+struct SharedInfo {
+    info: Info,
+    /// The link is down and the routes depend on it.
+    down: bool,
+    /// How many routes have it.
+    users: u32,
+}
+
+/// A destination: table, network address and prefix length.
+type Prefix = (RouteTableId, Ipv4Addr, u8);
+
 impl RouteTable {
     /// An empty table that will hold at most `max_routes` routes.
     pub fn new(max_routes: usize) -> Self {
         RouteTable {
-            local: Tree::default(),
-            main: Tree::default(),
-            entries: Vec::new(),
-            free: Vec::new(),
-            // Indices are 32 bits wide and the last one is taken.
-            max_routes: max_routes.min(NONE as usize),
+            local: Tree::new(),
+            local_filter: Prefilter::default(),
+            main: Tree::new(),
+            infos: Vec::new(),
+            free_infos: Vec::new(),
+            // Who may add routes may do worse than to make them collide; a secret is not needed.
+            by_info: KeyedMap::with_hasher(KeyedHash::new((0, 0))),
+            lists: Vec::new(),
+            free_lists: Vec::new(),
+            len: 0,
+            // Numbers of infos have 31 bits.
+            max_routes: max_routes.min(LIST as usize),
             links_down: Vec::new(),
         }
     }
 
     /// How many routes there are.
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.len
     }
 
     /// Whether there are no routes.
@@ -68,18 +95,26 @@ impl RouteTable {
     /// `fib_lookup` with `flowi4_oif`).
     #[inline]
     pub fn lookup(&self, destination: Ipv4Addr, oif: Option<LinkId>) -> Option<Match> {
-        let usable = |entry: &Entry| {
-            !entry.down
-                && (oif.is_none() || entry.found.link == oif || entry.found.kind.is_reject())
+        let usable = |shared: &SharedInfo| {
+            let found = &shared.info.found;
+            !shared.down && (oif.is_none() || found.link == oif || found.kind.is_reject())
         };
         let key = destination.to_bits();
-        self.search(&self.local, key, usable).or_else(|| self.search(&self.main, key, usable))
+        let local = match self.local_filter.may_match(key) {
+            true => self.search(&self.local, key, usable),
+            false => None,
+        };
+        local.or_else(|| self.search(&self.main, key, usable))
     }
 
     /// What the local table says of an address: `Some(Local)` for an own one, `Some(Broadcast)`
     /// for a broadcast address of a subnet, `None` for others (Linux `inet_addr_type`).
     pub fn lookup_kind(&self, address: Ipv4Addr) -> Option<RouteKind> {
-        self.search(&self.local, address.to_bits(), |entry| !entry.down).map(|found| found.kind)
+        let key = address.to_bits();
+        if !self.local_filter.may_match(key) {
+            return None;
+        }
+        self.search(&self.local, key, |shared| !shared.down).map(|found| found.kind)
     }
 
     /// Whether packets to `address` are for this stack.
@@ -90,85 +125,74 @@ impl RouteTable {
     /// Adds a route; there must be none with the same destination and metric in its table
     /// (`ip route add`). A gateway must be reached by a direct route that is there already.
     pub fn add(&mut self, route: Route) -> Result<(), RouteError> {
-        let new = self.resolve(&route)?;
-        if self
-            .chain(new.table, new.destination, new.found.prefix_len)
-            .any(|at| self.entries[at as usize].found.metric == new.found.metric)
-        {
+        let (prefix, new) = self.resolve(&route)?;
+        let metric = new.found.metric;
+        if self.list(prefix).any(|at| self.info(at).found.metric == metric) {
             return Err(RouteError::Exists);
         }
-        self.insert(new)
+        self.insert(prefix, new)
     }
 
     /// Adds a route behind those with the same destination and metric (`ip route append`).
     /// Exactly the same one must not be there.
     pub fn append(&mut self, route: Route) -> Result<(), RouteError> {
-        let new = self.resolve(&route)?;
-        let listed = new.to_route();
-        if self
-            .chain(new.table, new.destination, new.found.prefix_len)
-            .any(|at| self.entries[at as usize].to_route() == listed)
-        {
+        let (prefix, new) = self.resolve(&route)?;
+        if self.list(prefix).any(|at| *self.info(at) == new) {
             return Err(RouteError::Exists);
         }
-        self.insert(new)
+        self.insert(prefix, new)
     }
 
     /// Puts a route in the place of the first one with the same destination and metric, which is
     /// returned, or adds it (`ip route replace`).
     pub fn replace(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
-        let new = self.resolve(&route)?;
-        let old = self
-            .chain(new.table, new.destination, new.found.prefix_len)
-            .find(|at| self.entries[*at as usize].found.metric == new.found.metric);
-        let Some(old) = old else {
-            return self.insert(new).map(|()| None);
+        let (prefix, new) = self.resolve(&route)?;
+        let metric = new.found.metric;
+        let place = self.list(prefix).position(|at| self.info(at).found.metric == metric);
+        let Some(place) = place else {
+            return self.insert(prefix, new).map(|()| None);
         };
-        let entry = &mut self.entries[old as usize];
-        let old = core::mem::replace(entry, Entry { next: entry.next, ..new });
-        Ok(Some(old.to_route()))
+        let new = self.acquire(new);
+        let old = self.edit(prefix, |list| core::mem::replace(&mut list[place], new));
+        let route = self.route(prefix, old);
+        self.release(old);
+        Ok(Some(route))
     }
 
     /// Removes the first route, by metric, that fits the selector, and returns it.
     pub fn delete(&mut self, selector: &RouteSelector) -> Result<Route, RouteError> {
-        let (destination, prefix_len) = prefix(selector.destination)?;
-        let at = self
-            .chain(selector.table, destination, prefix_len)
-            .find(|at| selector.fits(&self.entries[*at as usize].to_route()))
+        let (destination, prefix_len) = destination(selector.destination)?;
+        let prefix = (selector.table, destination, prefix_len);
+        let place = self
+            .list(prefix)
+            .position(|at| selector.fits(&self.route(prefix, at)))
             .ok_or(RouteError::NotFound)?;
-        let route = self.entries[at as usize].to_route();
-        self.remove(at);
+        let old = self.edit(prefix, |list| list.remove(place));
+        let route = self.route(prefix, old);
+        self.len -= 1;
+        self.release(old);
         Ok(route)
     }
 
     /// All routes: the local table, then main, each by destination, the longer prefix first, then
     /// by metric (the order of `ip route show`).
     pub fn iter(&self) -> impl Iterator<Item = Route> + '_ {
-        [RouteTableId::Local, RouteTableId::Main].into_iter().flat_map(|table| {
-            let mut firsts = Vec::new();
-            self.tree(table).for_each(&mut |at| firsts.push(at));
-            firsts.sort_unstable_by_key(|at| {
-                let entry = &self.entries[*at as usize];
-                (entry.destination, Reverse(entry.found.prefix_len))
-            });
-            firsts
-                .into_iter()
-                .flat_map(|first| self.chain_from(first))
-                .map(|at| self.entries[at as usize].to_route())
-        })
+        self.prefixes()
+            .into_iter()
+            .flat_map(move |prefix| self.list(prefix).map(move |at| self.route(prefix, at)))
     }
 
     /// Removes every route over `link` and forgets its state, for when the link goes; returns how
     /// many there were.
     pub fn flush_link(&mut self, link: LinkId) -> usize {
         self.links_down.retain(|down| *down != link);
-        self.remove_where(|entry| entry.found.link == Some(link))
+        self.remove_where(|info| info.found.link == Some(link))
     }
 
     /// Removes every route that prefers the source `address`, for when the address goes (Linux
     /// `fib_sync_down_addr`); returns how many there were.
     pub fn flush_source(&mut self, address: IpAddr) -> usize {
-        self.remove_where(|entry| entry.found.source.map(IpAddr::V4) == Some(address))
+        self.remove_where(|info| info.found.source.map(IpAddr::V4) == Some(address))
     }
 
     /// Says whether a link is up. While it is down, lookups pass over its routes, except local
@@ -178,9 +202,10 @@ impl RouteTable {
         if !up {
             self.links_down.push(link);
         }
-        for entry in &mut self.entries {
-            if entry.found.link == Some(link) {
-                entry.down = !up && entry.found.kind != RouteKind::Local;
+        for shared in &mut self.infos {
+            let Match { link: over, kind, .. } = shared.info.found;
+            if over == Some(link) {
+                shared.down = !up && kind != RouteKind::Local;
             }
         }
     }
@@ -201,38 +226,69 @@ impl RouteTable {
 
     /// The first usable route of the longest prefix that has one.
     #[inline]
-    fn search(&self, tree: &Tree, key: u32, usable: impl Fn(&Entry) -> bool) -> Option<Match> {
-        tree.find(key, |first| {
-            let mut at = first;
-            while let Some(entry) = self.entries.get(at as usize) {
-                if usable(entry) {
-                    return Some(entry.found);
-                }
-                at = entry.next;
-            }
-            None
+    fn search(&self, tree: &Tree, key: u32, usable: impl Fn(&SharedInfo) -> bool) -> Option<Match> {
+        let accept = |at: u32, prefix_len| {
+            let shared = &self.infos[at as usize];
+            usable(shared).then_some(Match { prefix_len, ..shared.info.found })
+        };
+        tree.find(key, |value, prefix_len| match value & LIST {
+            0 => accept(value, prefix_len),
+            _ => self.list_of(value).iter().find_map(|at| accept(*at, prefix_len)),
         })
     }
 
-    /// The routes of one prefix, in their order.
-    fn chain(
-        &self,
-        table: RouteTableId,
-        destination: Ipv4Addr,
-        prefix_len: u8,
-    ) -> impl Iterator<Item = u32> + '_ {
-        let first = self.tree(table).get(destination.to_bits(), prefix_len);
-        self.chain_from(first.unwrap_or(NONE))
+    fn list_of(&self, value: u32) -> &[u32] {
+        &self.lists[(value & !LIST) as usize]
     }
 
-    fn chain_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
-        let existing = |at: u32| (at != NONE).then_some(at);
-        core::iter::successors(existing(first), move |at| existing(self.entries[*at as usize].next))
+    /// The infos of one prefix, in their order.
+    fn list(&self, (table, destination, prefix_len): Prefix) -> impl Iterator<Item = u32> + '_ {
+        let value = self.tree(table).get(destination.to_bits(), prefix_len);
+        let (one, several) = match value {
+            Some(value) if value & LIST != 0 => (None, self.list_of(value)),
+            one => (one, &[][..]),
+        };
+        one.into_iter().chain(several.iter().copied())
+    }
+
+    /// All prefixes with routes, in the order they are listed.
+    fn prefixes(&self) -> Vec<Prefix> {
+        let mut prefixes = Vec::new();
+        for table in [RouteTableId::Local, RouteTableId::Main] {
+            self.tree(table).for_each(&mut |key, prefix_len, _| {
+                prefixes.push((table, Ipv4Addr::from_bits(key), prefix_len));
+            });
+        }
+        prefixes.sort_unstable_by_key(|(table, destination, prefix_len)| {
+            (*table, *destination, Reverse(*prefix_len))
+        });
+        prefixes
+    }
+
+    fn info(&self, at: u32) -> &Info {
+        &self.infos[at as usize].info
+    }
+
+    fn route(&self, (table, destination, prefix_len): Prefix, at: u32) -> Route {
+        let Info { found, gateway, protocol, onlink } = *self.info(at);
+        Route {
+            destination: IpCidr::new(IpAddr::V4(destination), prefix_len)
+                .expect("the prefix length was that of a valid CIDR"),
+            kind: found.kind,
+            table,
+            gateway: gateway.map(IpAddr::V4),
+            link: found.link,
+            metric: found.metric,
+            source: found.source.map(IpAddr::V4),
+            mtu: found.mtu,
+            protocol,
+            onlink,
+        }
     }
 
     /// Checks a route as Linux `fib_create_info` does and finds the link to its gateway.
-    fn resolve(&self, route: &Route) -> Result<Entry, RouteError> {
-        let (destination, prefix_len) = prefix(route.destination)?;
+    fn resolve(&self, route: &Route) -> Result<(Prefix, Info), RouteError> {
+        let (destination, prefix_len) = destination(route.destination)?;
         let gateway = route.gateway.map(v4).transpose()?;
         let source = route.source.map(v4).transpose()?;
         let mut link = route.link;
@@ -269,21 +325,11 @@ impl RouteTable {
             gateway: next_hop,
             source,
             mtu: route.mtu,
-            prefix_len,
+            prefix_len: 0,
             metric: route.metric,
         };
-        let down = route.kind != RouteKind::Local
-            && link.is_some_and(|link| self.links_down.contains(&link));
-        Ok(Entry {
-            found,
-            next: NONE,
-            down,
-            table: route.table,
-            destination,
-            gateway,
-            protocol: route.protocol,
-            onlink: route.onlink,
-        })
+        let info = Info { found, gateway, protocol: route.protocol, onlink: route.onlink };
+        Ok(((route.table, destination, prefix_len), info))
     }
 
     /// The direct route to a gateway (Linux `fib_check_nh_v4_gw`). A link that is down still
@@ -304,13 +350,12 @@ impl RouteTable {
                 metric: 0,
             });
         }
-        let direct = |entry: &Entry| {
-            entry.gateway.is_none()
-                && (route.link.is_none()
-                    || entry.found.link == route.link
-                    || entry.found.kind.is_reject())
+        let direct = |shared: &SharedInfo| {
+            let Info { found, gateway, .. } = &shared.info;
+            gateway.is_none()
+                && (route.link.is_none() || found.link == route.link || found.kind.is_reject())
         };
-        let up = |entry: &Entry| !entry.down && direct(entry);
+        let up = |shared: &SharedInfo| !shared.down && direct(shared);
         let key = gateway.to_bits();
         self.search(&self.local, key, up)
             .or_else(|| self.search(&self.main, key, up))
@@ -321,82 +366,105 @@ impl RouteTable {
             .ok_or(RouteError::GatewayUnreachable)
     }
 
-    /// Puts an entry behind those of its prefix with the same or a smaller metric.
-    fn insert(&mut self, new: Entry) -> Result<(), RouteError> {
-        if self.len() >= self.max_routes {
+    /// Puts a route behind those of its prefix with the same or a smaller metric.
+    fn insert(&mut self, prefix: Prefix, new: Info) -> Result<(), RouteError> {
+        if self.len >= self.max_routes {
             return Err(RouteError::Full);
         }
-        let (table, key) = (new.table, new.destination.to_bits());
-        let prefix_len = new.found.prefix_len;
-        let first = self.tree(table).get(key, prefix_len).unwrap_or(NONE);
-        let before = self
-            .chain_from(first)
-            .take_while(|at| self.entries[*at as usize].found.metric <= new.found.metric)
-            .last();
-        let next = before.map_or(first, |at| self.entries[at as usize].next);
-        let new = Entry { next, ..new };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.entries[at as usize] = new;
-                at
-            }
-            None => {
-                self.entries.push(new);
-                self.entries.len() as u32 - 1
-            }
-        };
-        match before {
-            Some(before) => self.entries[before as usize].next = at,
-            None => self.tree_mut(table).set(key, prefix_len, at),
-        }
+        let metric = new.found.metric;
+        let place = self.list(prefix).filter(|at| self.info(*at).found.metric <= metric).count();
+        let new = self.acquire(new);
+        self.edit(prefix, |list| list.insert(place, new));
+        self.len += 1;
         Ok(())
     }
 
-    /// Takes the entry `at` out of its list and, when it was the last, its prefix out of the tree.
-    fn remove(&mut self, at: u32) {
-        let Entry { table, destination, found, next, .. } = self.entries[at as usize];
-        let key = destination.to_bits();
-        let first = self.tree(table).get(key, found.prefix_len).unwrap_or(NONE);
-        let before =
-            self.chain_from(first).find(|before| self.entries[*before as usize].next == at);
-        match before {
-            Some(before) => self.entries[before as usize].next = next,
-            None if next != NONE => self.tree_mut(table).set(key, found.prefix_len, next),
-            None => {
-                self.tree_mut(table).remove(key, found.prefix_len);
+    fn remove_where(&mut self, doomed: impl Fn(&Info) -> bool) -> usize {
+        let before = self.len;
+        for prefix in self.prefixes() {
+            let (old, kept): (Vec<u32>, Vec<u32>) =
+                self.list(prefix).partition(|at| doomed(self.info(*at)));
+            if !old.is_empty() {
+                self.edit(prefix, |list| *list = kept);
+                self.len -= old.len();
+                old.into_iter().for_each(|at| self.release(at));
             }
         }
-        self.free.push(at);
+        before - self.len
     }
 
-    fn remove_where(&mut self, doomed: impl Fn(&Entry) -> bool) -> usize {
-        let mut firsts = Vec::new();
-        self.local.for_each(&mut |at| firsts.push(at));
-        self.main.for_each(&mut |at| firsts.push(at));
-        let found: Vec<u32> = firsts
-            .into_iter()
-            .flat_map(|first| self.chain_from(first))
-            .filter(|at| doomed(&self.entries[*at as usize]))
-            .collect();
-        found.iter().for_each(|at| self.remove(*at));
-        found.len()
+    /// Changes the infos of a prefix, and the tree with them.
+    fn edit<T>(&mut self, prefix: Prefix, change: impl FnOnce(&mut Vec<u32>) -> T) -> T {
+        let (table, destination, prefix_len) = prefix;
+        let key = destination.to_bits();
+        let mut list: Vec<u32> = self.list(prefix).collect();
+        if let Some(value) = self.tree(table).get(key, prefix_len)
+            && value & LIST != 0
+        {
+            self.lists[(value & !LIST) as usize] = Vec::new();
+            self.free_lists.push(value & !LIST);
+        }
+        let result = change(&mut list);
+        let gone = list.is_empty();
+        match list[..] {
+            [] => {
+                self.tree_mut(table).remove(key, prefix_len);
+            }
+            [one] => self.tree_mut(table).set(key, prefix_len, one),
+            _ => {
+                let at = take_place(&mut self.lists, &mut self.free_lists, list);
+                self.tree_mut(table).set(key, prefix_len, at | LIST);
+            }
+        }
+        match table {
+            RouteTableId::Local if gone => self.filter_local(),
+            RouteTableId::Local => self.local_filter.insert(key, prefix_len),
+            RouteTableId::Main => {}
+        }
+        result
+    }
+
+    fn filter_local(&mut self) {
+        let mut filter = Prefilter::default();
+        self.local.for_each(&mut |key, prefix_len, _| filter.insert(key, prefix_len));
+        self.local_filter = filter;
+    }
+
+    /// The number of an info, with one user more.
+    fn acquire(&mut self, info: Info) -> u32 {
+        if let Some(at) = self.by_info.get(&info) {
+            self.infos[*at as usize].users += 1;
+            return *at;
+        }
+        let Match { link, kind, .. } = info.found;
+        let down =
+            kind != RouteKind::Local && link.is_some_and(|link| self.links_down.contains(&link));
+        let shared = SharedInfo { info, down, users: 1 };
+        let at = take_place(&mut self.infos, &mut self.free_infos, shared);
+        self.by_info.insert(info, at);
+        at
+    }
+
+    fn release(&mut self, at: u32) {
+        let shared = &mut self.infos[at as usize];
+        shared.users -= 1;
+        if shared.users == 0 {
+            self.by_info.remove(&shared.info);
+            self.free_infos.push(at);
+        }
     }
 }
 
-impl Entry {
-    fn to_route(&self) -> Route {
-        Route {
-            destination: IpCidr::new(IpAddr::V4(self.destination), self.found.prefix_len)
-                .expect("the prefix length was that of a valid CIDR"),
-            kind: self.found.kind,
-            table: self.table,
-            gateway: self.gateway.map(IpAddr::V4),
-            link: self.found.link,
-            metric: self.found.metric,
-            source: self.found.source.map(IpAddr::V4),
-            mtu: self.found.mtu,
-            protocol: self.protocol,
-            onlink: self.onlink,
+/// Puts `item` in a free place, or behind all others.
+fn take_place<T>(items: &mut Vec<T>, free: &mut Vec<u32>, item: T) -> u32 {
+    match free.pop() {
+        Some(at) => {
+            items[at as usize] = item;
+            at
+        }
+        None => {
+            items.push(item);
+            items.len() as u32 - 1
         }
     }
 }
@@ -414,7 +482,7 @@ fn v4(address: IpAddr) -> Result<Ipv4Addr, RouteError> {
 }
 
 /// The parts of a destination, which must have no bits after its prefix.
-fn prefix(destination: IpCidr) -> Result<(Ipv4Addr, u8), RouteError> {
+fn destination(destination: IpCidr) -> Result<(Ipv4Addr, u8), RouteError> {
     let address = v4(destination.addr())?;
     if destination.network() != destination.addr() {
         return Err(RouteError::HostBits);

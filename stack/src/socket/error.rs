@@ -37,6 +37,8 @@ socket_errors! {
     BadSocket = 9, "Bad file descriptor";
     /// EACCES: broadcast without leave, or a prohibit route.
     PermissionDenied = 13, "Permission denied";
+    /// ENODEV: no such link.
+    NoSuchDevice = 19, "No such device";
     /// EINVAL.
     InvalidArgument = 22, "Invalid argument";
     /// EMFILE.
@@ -103,7 +105,7 @@ impl SocketError {
             SocketError::PermissionDenied => DropReason::ProhibitRoute,
             SocketError::HostUnreachable => DropReason::UnreachableRoute,
             SocketError::InvalidArgument => DropReason::Blackhole,
-            SocketError::NetworkDown => DropReason::LinkDown,
+            SocketError::NetworkDown | SocketError::NoSuchDevice => DropReason::LinkDown,
             SocketError::MessageTooLong => DropReason::FragmentationNeeded,
             _ => DropReason::NoRoute,
         }

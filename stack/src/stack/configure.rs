@@ -125,6 +125,7 @@ impl Stack {
         }
         interface.up = up;
         self.core.routes.set_link_state(id, up);
+        self.core.exceptions.clear();
         if up {
             self.detect_conflicts_anew(id);
         } else {
@@ -266,7 +267,10 @@ impl Stack {
     /// # Errors
     /// See [`RouteError`].
     pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
-        self.core.routes.add(route)
+        let destination = route.destination;
+        self.core.routes.add(route)?;
+        self.forget_exceptions(destination);
+        Ok(())
     }
 
     /// Adds a route, or puts it in the place of one with the same destination and metric, which
@@ -275,7 +279,10 @@ impl Stack {
     /// # Errors
     /// See [`RouteError`].
     pub fn replace_route(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
-        self.core.routes.replace(route)
+        let destination = route.destination;
+        let old = self.core.routes.replace(route)?;
+        self.forget_exceptions(destination);
+        Ok(old)
     }
 
     /// Deletes the first route that fits, and returns it.
@@ -283,7 +290,9 @@ impl Stack {
     /// # Errors
     /// [`RouteError::NotFound`].
     pub fn delete_route(&mut self, selector: &RouteSelector) -> Result<Route, RouteError> {
-        self.core.routes.delete(selector)
+        let old = self.core.routes.delete(selector)?;
+        self.forget_exceptions(selector.destination);
+        Ok(old)
     }
 
     /// Every route, those of the local table first.
@@ -405,6 +414,13 @@ impl Stack {
         }
     }
 
+    /// What was learnt about a route's destinations does not outlive the route.
+    fn forget_exceptions(&mut self, destination: IpCidr) {
+        if let Some(destination) = destination.as_v4() {
+            self.core.exceptions.remove_within(destination);
+        }
+    }
+
     fn insert_link(&mut self, name: String, kind: LinkKind, mtu: usize, link: Link) -> LinkId {
         let id = self.core.interfaces.next_id();
         self.core.interfaces.insert(Interface {
@@ -429,6 +445,7 @@ impl Stack {
     /// Makes the routes of a link's addresses anew (Linux `fib_add_ifaddr`): a local route for
     /// each, a connected route and a broadcast route for each subnet.
     fn install_addresses(&mut self, id: LinkId) -> Result<(), ConfigError> {
+        self.core.exceptions.clear();
         let stale: Vec<RouteSelector> = self
             .core
             .routes

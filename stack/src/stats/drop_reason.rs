@@ -76,6 +76,8 @@ drop_reasons! {
     UnreachableRoute = "unreachable route",
     /// A prohibit route.
     ProhibitRoute = "prohibit route",
+    /// A broadcast that its sender may not send (`SO_BROADCAST`).
+    BroadcastRefused = "broadcast without permission",
     /// A group that nobody here joined.
     NotMember = "multicast group not joined",
     /// Sent by broadcast or multicast below, so not to be forwarded.

@@ -287,6 +287,12 @@ impl<'a> TimestampOption<'a> {
         self.free_bytes() == 0
     }
 
+    /// Whether who enters the next time finds no room and counts that. Where the sender chose the
+    /// addresses nobody else wants room (Linux `__ip_options_compile`).
+    pub fn overflows(&self) -> bool {
+        self.is_full() && self.flag != TimestampFlag::Prespecified
+    }
+
     /// The address that the sender put into the next entry, if it chose them.
     pub fn next_address(&self) -> Option<Ipv4Addr> {
         let entry = self.entries.get(self.used()..)?.first_chunk::<4>()?;
@@ -344,8 +350,8 @@ pub fn record_route(option: &mut [u8], addr: Ipv4Addr) -> Result<bool, OptionErr
 }
 
 /// Enters `time`, in milliseconds since midnight UT, into a timestamp option, and `addr` where the
-/// flag asks for it; moves the pointer on. Without room it counts the overflow. Entries that the
-/// sender has addressed are filled only if `is_own` says that the address is ours. `true`: the
+/// flag asks for it; moves the pointer on. Without room it counts the overflow, except
+/// among entries that the sender has addressed: those are filled only if `is_own` says that the address is ours. `true`: the
 /// option has changed.
 ///
 /// # Errors
@@ -358,12 +364,15 @@ pub fn record_timestamp(
     is_own: impl FnOnce(Ipv4Addr) -> bool,
 ) -> Result<bool, OptionError> {
     let parsed = whole(option)?.timestamp()?;
-    if parsed.is_full() {
+    if parsed.overflows() {
         if parsed.overflow == 15 {
             return Err(OptionError { offset: 3 });
         }
         option[3] += 0x10;
         return Ok(true);
+    }
+    if parsed.is_full() {
+        return Ok(false);
     }
     let (at, len) = (usize::from(parsed.pointer - 1), parsed.entry_len());
     match (parsed.flag, parsed.next_address()) {

@@ -4,4 +4,8 @@ mod lab;
 
 mod acd;
 mod arp;
+mod forward;
 mod icmp;
+mod ipv4_input;
+mod ipv4_output;
+mod reassembly;

@@ -438,3 +438,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_local_table_is_asked_whenever_it_may_know() {
+    use crate::route::prefilter::Prefilter;
+    for prefix_len in 0..=32u8 {
+        let mut filter = Prefilter::default();
+        let network = 0xac1f_5a37 & (u64::from(u32::MAX) << (32 - prefix_len)) as u32;
+        filter.insert(network, prefix_len);
+        let host_bits = (u64::from(u32::MAX) >> prefix_len) as u32;
+        for host in [0, 1, host_bits / 2, host_bits] {
+            assert!(filter.may_match(network | (host & host_bits)), "/{prefix_len}");
+        }
+    }
+    assert!(!Prefilter::default().may_match(0));
+}

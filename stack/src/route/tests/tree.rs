@@ -12,7 +12,7 @@ fn mask(len: u8) -> u32 {
 fn all(tree: &Tree, key: u32) -> Vec<u32> {
     let seen = core::cell::RefCell::new(Vec::new());
     assert_eq!(
-        tree.find(key, |value| -> Option<()> {
+        tree.find(key, |value, _| -> Option<()> {
             seen.borrow_mut().push(value);
             None
         }),
@@ -23,7 +23,7 @@ fn all(tree: &Tree, key: u32) -> Vec<u32> {
 
 #[test]
 fn every_prefix_length_of_one_key_is_found_longest_first() {
-    let mut tree = Tree::default();
+    let mut tree = Tree::new();
     let key = 0xc0a8_5a5b;
     for len in 0..=32 {
         tree.set(key, len, u32::from(len));
@@ -33,7 +33,7 @@ fn every_prefix_length_of_one_key_is_found_longest_first() {
     for bit in 0..32 {
         let other = key ^ (1 << 31 >> bit);
         assert_eq!(all(&tree, other), (0..=bit).rev().collect::<Vec<_>>());
-        assert_eq!(tree.find(other, Some), Some(bit));
+        assert_eq!(tree.find(other, |value, len| Some((value, len))), Some((bit, bit as u8)));
     }
     for len in (0..=32).step_by(2) {
         assert_eq!(tree.remove(key, len), Some(u32::from(len)));
@@ -44,13 +44,31 @@ fn every_prefix_length_of_one_key_is_found_longest_first() {
 
 #[test]
 fn both_ends_of_the_key_space_work() {
-    let mut tree = Tree::default();
+    let mut tree = Tree::new();
     tree.set(0, 32, 1);
     tree.set(u32::MAX, 32, 2);
     tree.set(0, 0, 3);
     assert_eq!((all(&tree, 0), all(&tree, u32::MAX)), (Vec::from([1, 3]), Vec::from([2, 3])));
     assert_eq!(all(&tree, 1), [3]);
     assert_eq!((tree.get(0, 31), tree.get(0, 0)), (None, Some(3)));
+}
+
+#[test]
+fn memory_is_used_again_and_bounded_by_the_most_prefixes_there_were() {
+    let mut rng = crate::rng::Rng::new(1);
+    let mut tree = Tree::new();
+    for _ in 0..50 {
+        let prefixes: Vec<_> = (0..500).map(|_| (rng.next_u32(), rng.below(33) as u8)).collect();
+        prefixes.iter().for_each(|(key, len)| tree.set(*key, *len, 0));
+        for (key, len) in prefixes {
+            tree.remove(key, len);
+        }
+        assert!(tree.is_empty());
+        // A path has five nodes below the root; a block is at most twice as long as its array, and
+        // blocks of seven sizes may be left over from others.
+        let (nodes, values) = tree.capacity();
+        assert!(nodes < 500 * 5 * 2 && values < 500 * 2, "{nodes} {values}");
+    }
 }
 
 /// Prefixes that often share bits, so that nodes fill, nest and empty again.
@@ -71,7 +89,7 @@ proptest! {
         steps in prop::collection::vec((prefix(), any::<bool>(), any::<u32>()), 1..200),
         keys in prop::collection::vec(any::<u32>(), 20),
     ) {
-        let mut tree = Tree::default();
+        let mut tree = Tree::new();
         let mut model: BTreeMap<(u32, u8), u32> = BTreeMap::new();
         let mut probes = keys;
         for ((key, len), remove, value) in steps {
@@ -95,12 +113,11 @@ proptest! {
             let expected: Vec<_> = matching.iter().rev().map(|(_, value)| *value).collect();
             prop_assert_eq!(all(&tree, probe), expected);
         }
-        let mut values = Vec::new();
-        tree.for_each(&mut |value| values.push(value));
-        values.sort_unstable();
-        let mut expected: Vec<_> = model.values().copied().collect();
-        expected.sort_unstable();
-        prop_assert_eq!(values, expected);
+        let mut listed = BTreeMap::new();
+        tree.for_each(&mut |key, len, value| {
+            assert_eq!(listed.insert((key, len), value), None);
+        });
+        prop_assert_eq!(&listed, &model);
         for (key, len) in model.into_keys() {
             tree.remove(key, len);
         }

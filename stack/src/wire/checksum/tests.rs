@@ -12,6 +12,9 @@ fn the_example_of_rfc_1071() {
 fn the_example_of_rfc_1624() {
     // RFC 1624 §4: HC = dd2f, m = 5555, m' = 3285; equation 3 gives 0000 where 2 gave ffff.
     assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    // Zero on both sides: ffff, as which UDP sends a zero, stays ffff.
+    assert_eq!(update16(0xffff, 0xffff, 0x0000), 0xffff);
+    assert_eq!(update32(0xffff, 0xffff_ffff, 0x0000_0000), 0xffff);
 }
 
 #[test]
