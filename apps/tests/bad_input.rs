@@ -146,15 +146,18 @@ fn a_disk_that_fills_up_is_told_once_and_the_ping_goes_on() {
 
 #[test]
 fn interfaces_that_cannot_be_had() {
-    let before = interfaces();
-    tapping("--packet nosuchif 10.0.0.1").refused(&["nosuchif"]);
     in_namespace(|| {
         let before = interfaces();
+        tapping("--packet nosuchif 10.0.0.1").refused(&["nosuchif"]);
         tapping("--packet lo 10.0.0.1").refused(&["lo"]);
         tapping("--tap lo 10.0.0.1").refused(&["tapping: "]);
         assert_eq!(interfaces(), before);
     });
-    // An ordinary user has neither capability.
+}
+
+#[test]
+fn an_ordinary_user_has_neither_capability() {
+    let before = interfaces();
     let ordinary = users().into_iter().find(|&user| user == User::Nobody || !is_root());
     if let Some(user) = ordinary {
         tapping_as(user, "--tap t7 10.0.0.1").refused(&["root"]);

@@ -61,10 +61,9 @@ fn every_size_comes_back_whole() {
 }
 
 #[test]
-fn a_thousand_in_ten_seconds_would_be_these_hundred_in_one() {
+fn short_intervals_lose_nothing() {
+    // That the pace does not drift is tested in virtual time; how late the machine is, nowhere.
     let said = tapping("-q -c 100 -i 0.01 10.0.0.1").good();
-    // The last of 100 is due 990 ms after the first, and lateness does not add up. How late the
-    // last itself is depends on the machine: that is not for a test to judge.
     assert!(
         said.out.contains("100 packets transmitted, 100 received, 0% packet loss"),
         "{said:#?}"

@@ -1,23 +1,15 @@
 //! Checksums left for later, finished for those who know nothing of that.
 
 use tapping_stack::packet::ChecksumState;
-use tapping_stack::wire::checksum::Checksum;
+use tapping_stack::wire::checksum;
 use tapping_stack::wire::ethernet::{EtherType, HEADER_LEN};
 
 /// Fills in the transport checksum of an Ethernet frame if it was left for later.
 pub(crate) fn finish_checksum(frame: &mut [u8], state: ChecksumState) {
     let ChecksumState::Partial { start, offset } = state else { return };
     let network = network_offset(frame);
-    let Some(transport) = frame.get_mut(network + usize::from(start)..) else { return };
-    let sum = Checksum::ZERO.add(transport);
-    let field = usize::from(offset);
-    if let Some(field) = transport.get_mut(field..field + 2) {
-        // RFC 768: a UDP checksum of zero means none. TCP's own may be all ones just as well.
-        let value = match sum.finish() {
-            0 => 0xffff,
-            value => value,
-        };
-        field.copy_from_slice(&value.to_be_bytes());
+    if let Some(transport) = frame.get_mut(network + usize::from(start)..) {
+        checksum::complete(transport, usize::from(offset));
     }
 }
 

@@ -46,6 +46,21 @@
 //! let reply = hosts[0].0.recv(socket).unwrap();
 //! assert_eq!(&reply.bytes()[8..], b"hi");
 //! ```
+//! # Where it differs from Linux
+//!
+//! Linux is the reference where the RFCs leave a choice. These differ on purpose:
+//!
+//! - Routes over a link that goes down are kept, and count again once it is up; Linux deletes them.
+//! - When a primary address is removed, the next one of its subnet becomes primary, as with
+//!   `promote_secondaries`.
+//! - Redirects are believed only for a gateway in a subnet of the link (RFC 1122 §3.2.2.2); Linux
+//!   takes others too while `shared_media` is on.
+//! - Proxy ARP answers at once; Linux waits up to 0.8 s, so that the host itself comes first.
+//! - Errors about our own packets are not rate-limited: nobody else hears them.
+//! - Packets with martian addresses count as `InAddrErrors` (RFC 4293); Linux keeps a counter of
+//!   its own for them.
+//! - A fragment that is not the last and no multiple of 8 bytes long is dropped; Linux cuts it.
+//! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

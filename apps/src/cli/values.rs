@@ -173,7 +173,7 @@ pub fn linger(text: &str) -> Result<Linger, String> {
     Ok(Linger((!linger.is_zero()).then_some(linger)))
 }
 
-/// `trace -w`: MAX[,HERE[,NEAR]].
+/// `trace -w`: `MAX[,HERE[,NEAR]]`.
 pub fn wait(text: &str) -> Result<Wait, String> {
     let mut parts = text.split(',');
     let max = seconds(parts.next().unwrap_or_default())?;

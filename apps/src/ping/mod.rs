@@ -1,7 +1,7 @@
 //! `tapping HOST…`: ICMP echo as iputils' `ping`, and more.
 //!
 //! An [`engine`] for each host decides when to send; this module joins the engines to the sockets
-//! of a stack and to a [`report`].
+//! of a stack and to a [`mod@report`].
 
 mod engine;
 mod icmp_text;

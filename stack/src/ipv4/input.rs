@@ -133,7 +133,7 @@ impl Ipv4Layer {
     /// Only after the route decision, as in Linux: nobody is told of a malformed option in a packet
     /// that would not have been taken anyway.
     fn check_options(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
-        if packet.network_header_len() <= crate::wire::ipv4::HEADER_LEN {
+        if packet.network_header_len() <= HEADER_LEN {
             return Some(packet);
         }
         let accept_source_route = packet

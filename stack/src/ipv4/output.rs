@@ -175,6 +175,7 @@ impl Ipv4Layer {
     ) -> Result<(), SendError> {
         core.stats.ip.out_requests += 1;
         packet.meta.link_out = Some(route.link);
+        // Linux icmp_out_count.
         if let Ok(header) = Ipv4::parse(packet.bytes())
             && header.protocol() == Protocol::ICMP
         {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use super::meta::{ChecksumState, Metadata};
-use crate::wire::checksum::checksum;
+use crate::wire::checksum;
 
 /// Room left in front of a received frame or a new packet: enough for Ethernet, two tags, an
 /// outer IPv4 + UDP + VXLAN header and some to spare.
@@ -235,14 +235,8 @@ impl PacketBuffer {
     pub fn finish_checksum(&mut self) {
         let ChecksumState::Partial { start, offset } = self.meta.checksum else { return };
         self.meta.checksum = ChecksumState::None;
-        let covered = self.network_mut().get_mut(usize::from(start)..).unwrap_or_default();
-        let sum = match checksum(covered) {
-            // To UDP zero means that there is none (RFC 768); both are zero in ones' complement.
-            0 => 0xffff,
-            sum => sum,
-        };
-        if let Some(field) = covered.get_mut(usize::from(offset)..usize::from(offset) + 2) {
-            field.copy_from_slice(&sum.to_be_bytes());
+        if let Some(covered) = self.network_mut().get_mut(usize::from(start)..) {
+            checksum::complete(covered, usize::from(offset));
         }
     }
 

@@ -73,6 +73,19 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     Checksum::ZERO.add(bytes).finish()
 }
 
+/// Completes a checksum whose field, at `field` in `covered`, holds the sum of the pseudo-header so
+/// far: sums all of `covered` and stores the complement. Does nothing when the field is not inside.
+pub fn complete(covered: &mut [u8], field: usize) {
+    let value = match checksum(covered) {
+        // To UDP zero means that there is none (RFC 768); to TCP both are zero.
+        0 => 0xffff,
+        value => value,
+    };
+    if let Some(field) = covered.get_mut(field..field + 2) {
+        field.copy_from_slice(&value.to_be_bytes());
+    }
+}
+
 /// The checksum `check` after one of the words it covers went from `old` to `new`: equation 3 of
 /// RFC 1624, HC' = ~(~HC + ~m + m'). It equals the recomputed checksum unless everything covered
 /// has become zero, which has the two spellings 0x0000 (from here) and 0xffff (recomputed).
