@@ -13,7 +13,7 @@ use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, Rng};
 use crate::route::exceptions::RouteExceptions;
 use crate::route::source::{LinkAddress, select_source};
-use crate::route::{RouteTable, Scope};
+use crate::route::{RouteKind, RouteTable, Scope};
 use crate::socket::SocketTable;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
@@ -88,6 +88,13 @@ impl Core {
         self.hooks.run(&context, packet, |name, verdict, packet| {
             observers.see(now, || Event::Hook { point, name, verdict, packet });
         })
+    }
+
+    /// Whether an address names more than one host: a group or a broadcast address.
+    pub(crate) fn is_for_many(&self, addr: Ipv4Addr) -> bool {
+        addr.is_multicast()
+            || addr.is_broadcast()
+            || self.routes.lookup_kind(addr) == Some(RouteKind::Broadcast)
     }
 
     /// A source address for a packet that leaves by `link` towards `next_hop` (Linux

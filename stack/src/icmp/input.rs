@@ -222,7 +222,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let link = packet.meta.link_in;
     // Our own errors come back over the loopback, whatever link the packet should have left by.
     let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
-    let senders = core.sockets.senders_of(quoted, link);
+    let senders =
+        core.sockets.senders_of(quoted, link, matches!(message, Message::Redirect { .. }));
     if senders.is_empty() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
