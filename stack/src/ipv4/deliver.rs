@@ -89,7 +89,7 @@ impl Ipv4Layer {
                 core.see(|| Event::Reassembled { packet: &packet });
                 Some(packet)
             }
-            Outcome::Dropped(error) => {
+            Outcome::Dropped { error, packet } => {
                 let reason = match error {
                     ReassemblyError::Duplicate => DropReason::ReassemblyDuplicate,
                     ReassemblyError::Overlap => DropReason::ReassemblyOverlap,
@@ -98,7 +98,7 @@ impl Ipv4Layer {
                     }
                     _ => DropReason::ReassemblyMalformed,
                 };
-                core.discard(Packet::default(), reason);
+                core.discard(packet, reason);
                 None
             }
         }

@@ -4,6 +4,7 @@ mod lab;
 
 mod acd;
 mod arp;
+mod events;
 mod forward;
 mod hooks;
 mod icmp;

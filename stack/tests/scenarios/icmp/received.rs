@@ -287,3 +287,17 @@ fn the_error_queue_is_bounded() {
     let snapshot = sockets.bench.lab.snapshot(sockets.bench.host);
     assert_eq!(snapshot.dropped(DropReason::SocketQueueFull), 6);
 }
+
+/// An error about a broadcast should never have been sent (RFC 1122 §3.2.2): some routers do.
+#[test]
+fn errors_about_broadcasts_reach_sockets_only_when_allowed() {
+    for ignored in [true, false] {
+        let mut config = Config::default();
+        config.icmp.ignore_bogus_error_responses = ignored;
+        let mut sockets = Sockets { bench: Bench::with(config) };
+        let seven = sockets.ping(7);
+        let quoted = Ip::icmp(ip(US), ip("10.0.0.255"), echo(7, 3, b"")).build();
+        sockets.error(HOST, &quoted, 548);
+        assert_eq!(sockets.report(seven).is_none(), ignored);
+    }
+}
