@@ -22,6 +22,8 @@ pub(crate) struct Socket {
     pub(crate) bound: bool,
     /// The address it is connected to.
     pub(crate) peer: Option<Ipv4Addr>,
+    /// What an ICMP error meant, not yet told (`SO_ERROR`).
+    pub(crate) pending_error: Option<SocketError>,
     receive_queue: VecDeque<Packet>,
     /// Sum of `true_size` over `receive_queue`; exceeds `receive_buffer` by less than one packet.
     receive_bytes: usize,
@@ -276,6 +278,7 @@ impl SocketTable {
             local: None,
             bound: false,
             peer: None,
+            pending_error: None,
             receive_queue: VecDeque::new(),
             receive_bytes: 0,
             errors: VecDeque::new(),

@@ -158,7 +158,7 @@ impl Stack {
     }
 
     /// The message that has waited longest. On a ping socket its bytes begin with the ICMP header,
-    /// on a raw socket with the IPv4 header; [`network`](Packet::network) begins with the IPv4
+    /// on a raw socket with the IPv4 header; [`network`](crate::packet::PacketBuffer::network) begins with the IPv4
     /// header on both, and `meta.timestamp` is when it arrived. [`recycle`](Self::recycle) it.
     pub fn recv(&mut self, id: SocketId) -> Option<Packet> {
         self.core.sockets.get_mut(id).ok()?.next_packet()
@@ -168,6 +168,14 @@ impl Stack {
     /// [`receive_errors`](SocketOptions::receive_errors).
     pub fn recv_error(&mut self, id: SocketId) -> Option<SocketErrorReport> {
         self.core.sockets.get_mut(id).ok()?.next_error()
+    }
+
+    /// The last error that an ICMP message told the socket of, once (`SO_ERROR`, socket(7)).
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn take_error(&mut self, id: SocketId) -> Result<Option<SocketError>, SocketError> {
+        Ok(self.core.sockets.get_mut(id)?.pending_error.take())
     }
 
     /// Whether [`recv`](Self::recv) or [`recv_error`](Self::recv_error) would return something.

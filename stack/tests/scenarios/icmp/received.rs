@@ -301,3 +301,22 @@ fn errors_about_broadcasts_reach_sockets_only_when_allowed() {
         assert_eq!(sockets.report(seven).is_none(), ignored);
     }
 }
+
+/// raw(7), icmp(7): without `IP_RECVERR` an error is told only to a connected socket, only if
+/// nothing more will get through, and once (`SO_ERROR`).
+#[test]
+fn without_receive_errors_hard_errors_reach_a_connected_socket_once() {
+    let port = Message::DestinationUnreachable(Unreachable::Port);
+    let mut sockets = Sockets::new();
+    let socket = sockets.ping(7);
+    sockets.stack().socket_options(socket).unwrap().receive_errors = false;
+    sockets.error(port, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "not connected");
+    sockets.stack().connect(socket, IpAddr::V4(ip(FAR))).unwrap();
+    sockets.error(HOST, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "not hard");
+    sockets.error(port, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(Some(SocketError::ConnectionRefused)));
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "told once");
+    assert!(sockets.report(socket).is_none());
+}
