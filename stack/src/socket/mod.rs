@@ -99,8 +99,8 @@ pub struct SocketErrorReport {
     pub offender: Option<IpAddr>,
     /// Where the packet in error was going.
     pub destination: IpAddr,
-    /// What is left of the packet in error: [`bytes`](Packet::bytes) begin with its transport
-    /// header, [`network`](Packet::network) with its IPv4 header. Its `meta.timestamp` is when
+    /// What is left of the packet in error: [`bytes`](crate::packet::PacketBuffer::bytes) begin with its transport
+    /// header, [`network`](crate::packet::PacketBuffer::network) with its IPv4 header. Its `meta.timestamp` is when
     /// the error arrived. Give it back with [`Stack::recycle`](crate::Stack::recycle).
     pub packet: Packet,
 }

@@ -158,7 +158,7 @@ impl Stack {
     }
 
     /// The message that has waited longest. On a ping socket its bytes begin with the ICMP header,
-    /// on a raw socket with the IPv4 header; [`network`](Packet::network) begins with the IPv4
+    /// on a raw socket with the IPv4 header; [`network`](crate::packet::PacketBuffer::network) begins with the IPv4
     /// header on both, and `meta.timestamp` is when it arrived. [`recycle`](Self::recycle) it.
     pub fn recv(&mut self, id: SocketId) -> Option<Packet> {
         self.core.sockets.get_mut(id).ok()?.next_packet()
