@@ -2,7 +2,6 @@
 
 mod resets;
 
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use tapping_stack::filter::hook::{Hook, HookContext, HookId, HookPoint, RejectReason, Verdict};
@@ -684,6 +683,5 @@ fn nothing_goes_around_postrouting() {
     let passed = *passed.lock().unwrap();
     assert_eq!(passed, originals + 2 + 2);
     let stats = bench.snapshot().ip;
-    let arrived: Vec<Ipv4Addr> = left.iter().map(|packet| ipv4(packet).dst()).collect();
-    assert_eq!(stats.out_transmits as usize, arrived.len() + 2);
+    assert_eq!(stats.out_transmits as usize, left.len() + 2);
 }

@@ -282,19 +282,19 @@ mod martians {
         assert_eq!(bench.snapshot().icmp.in_echos, 1);
     }
 
-    fn two_links(filter: ReversePathFilter) -> (Bench, LinkId) {
+    fn two_links(filter: ReversePathFilter) -> Bench {
         let mut bench = Bench::new();
         let segment = bench.lab.segment();
-        let other = bench.lab.attach(bench.host, segment, "10.0.1.1/24");
+        bench.lab.attach(bench.host, segment, "10.0.1.1/24");
         let link = bench.link;
         bench.stack().interface_config(link).unwrap().rp_filter = filter;
-        (bench, other)
+        bench
     }
 
     /// RFC 3704 §2.2: strict filtering takes only what would be answered over the same link.
     #[test]
     fn strict_reverse_path() {
-        let (mut bench, _) = two_links(ReversePathFilter::Strict);
+        let mut bench = two_links(ReversePathFilter::Strict);
         bench.answers(&echo_from(PEER, HERE).build());
         bench.refuses(&echo_from("10.0.1.9", HERE).build(), DropReason::ReversePath);
         bench.refuses(&echo_from("192.0.2.1", HERE).build(), DropReason::ReversePath);
@@ -305,7 +305,7 @@ mod martians {
     /// RFC 3704 §2.4: loose filtering takes what can be answered over any link.
     #[test]
     fn loose_reverse_path() {
-        let (mut bench, _) = two_links(ReversePathFilter::Loose);
+        let mut bench = two_links(ReversePathFilter::Loose);
         bench.answers(&echo_from(PEER, HERE).build());
         let elsewhere = echo_from("10.0.1.9", HERE).build();
         assert_eq!(bench.give(&elsewhere), []);
@@ -316,7 +316,7 @@ mod martians {
     /// Without a filter an asymmetric path is fine.
     #[test]
     fn no_reverse_path_filter() {
-        let (mut bench, _) = two_links(ReversePathFilter::Off);
+        let mut bench = two_links(ReversePathFilter::Off);
         assert_eq!(bench.give(&echo_from("10.0.1.9", HERE).build()), []);
         assert_eq!(bench.snapshot().icmp.in_echos, 1);
     }
@@ -325,7 +325,7 @@ mod martians {
     #[test]
     fn a_rejecting_route_is_no_way_back() {
         for filter in [ReversePathFilter::Strict, ReversePathFilter::Loose] {
-            let (mut bench, _) = two_links(filter);
+            let mut bench = two_links(filter);
             let route = Route::blackhole("192.0.2.0/24".parse().unwrap());
             bench.stack().add_route(route).unwrap();
             bench.refuses(&echo_from("192.0.2.1", HERE).build(), DropReason::ReversePath);
@@ -336,7 +336,7 @@ mod martians {
     /// link only when the check is strict.
     #[test]
     fn accept_local_does_not_switch_off_the_strict_check() {
-        let (mut bench, other) = two_links(ReversePathFilter::Strict);
+        let mut bench = two_links(ReversePathFilter::Strict);
         let link = bench.link;
         bench.stack().interface_config(link).unwrap().accept_local = true;
         bench.refuses(&echo_from("10.0.1.1", HERE).build(), DropReason::ReversePath);
@@ -344,13 +344,12 @@ mod martians {
         bench.stack().interface_config(link).unwrap().rp_filter = ReversePathFilter::Loose;
         let packet = echo_from("10.0.1.1", HERE).build();
         assert_eq!(bench.give(&packet), [DropReason::NoSocket], "loose takes it");
-        assert!(bench.stack().interfaces().get(other).is_some());
     }
 
     /// The weak host model of Linux: any address of ours is good on any link.
     #[test]
     fn addresses_of_other_links_are_ours_too() {
-        let (mut bench, _) = two_links(ReversePathFilter::Off);
+        let mut bench = two_links(ReversePathFilter::Off);
         let reply = bench.answers(&echo_from(PEER, "10.0.1.1").build());
         assert_eq!(ipv4(&reply).src(), ip("10.0.1.1"));
     }

@@ -78,7 +78,8 @@ fn other_vlans_are_dropped() {
 
 #[test]
 fn frames_without_a_whole_header_are_dropped() {
-    let mac = Bench::new().lab.mac(Bench::new().host, Bench::new().link);
+    let bench = Bench::new();
+    let mac = bench.lab.mac(bench.host, bench.link);
     for len in 0..14 {
         let mut bench = Bench::new();
         let mut frame = ip_frame(bench.tester.mac, mac, &[]);
