@@ -7,6 +7,9 @@
 mod common;
 
 mod interop {
+    mod conformance;
+    mod frames;
     mod kernel_tools;
+    mod prober;
     mod world;
 }
