@@ -69,8 +69,14 @@ pub enum Outcome {
         max_fragment_size: u16,
     },
     /// It was dropped; in the case of an overlap, of contradictions or of too many fragments with
-    /// all of its datagram. The packets have gone back to the pool.
-    Dropped(ReassemblyError),
+    /// all of its datagram, whose packets have gone back to the pool.
+    Dropped {
+        /// Why.
+        error: ReassemblyError,
+        /// The fragment itself, for whoever watches; when the whole datagram turned out wrong, its
+        /// first one.
+        packet: Packet,
+    },
 }
 
 /// Why a fragment was dropped.
@@ -263,10 +269,10 @@ impl Reassembler {
         self.stats.reasm_reqds += 1;
         let piece = match piece {
             Ok(piece) => piece,
-            Err(error) => return self.refuse(packet, error, pool),
+            Err(error) => return self.refuse(packet, error),
         };
         if self.memory > self.config.high_threshold {
-            return self.refuse(packet, ReassemblyError::OutOfMemory, pool);
+            return self.refuse(packet, ReassemblyError::OutOfMemory);
         }
         let max_fragments = self.config.max_fragments;
         let datagram = self.prepare(now, &piece.key, pool);
@@ -274,7 +280,7 @@ impl Reassembler {
             if error.ends_datagram() {
                 self.give_up(&piece.key, pool);
             }
-            return self.refuse(packet, error, pool);
+            return self.refuse(packet, error);
         }
         let grown = datagram.add(&piece, packet);
         let header = datagram.complete_header();
@@ -333,14 +339,14 @@ impl Reassembler {
                 self.stats.reasm_oks += 1;
                 Outcome::Complete { packet, max_fragment_size }
             }
-            Err(error) => {
+            Err((error, packet)) => {
                 self.stats.reasm_fails += 1;
-                Outcome::Dropped(error)
+                Outcome::Dropped { error, packet }
             }
         }
     }
 
-    fn refuse(&mut self, packet: Packet, error: ReassemblyError, pool: &mut PacketPool) -> Outcome {
+    fn refuse(&mut self, packet: Packet, error: ReassemblyError) -> Outcome {
         match error {
             ReassemblyError::Duplicate => {}
             ReassemblyError::Overlap => {
@@ -349,8 +355,7 @@ impl Reassembler {
             }
             _ => self.stats.reasm_fails += 1,
         }
-        pool.put(packet);
-        Outcome::Dropped(error)
+        Outcome::Dropped { error, packet }
     }
 
     fn give_up(&mut self, key: &Key, pool: &mut PacketPool) {
@@ -484,8 +489,13 @@ impl Datagram {
         self.header.filter(|_| self.last_in && self.received == self.end)
     }
 
-    /// Puts the fragments, all of which are there, together under the first one's header.
-    fn assemble(self, first: Ipv4Repr, pool: &mut PacketPool) -> Result<Packet, ReassemblyError> {
+    /// Puts the fragments, all of which are there, together under the first one's header; the error
+    /// comes with the first fragment.
+    fn assemble(
+        mut self,
+        first: Ipv4Repr,
+        pool: &mut PacketPool,
+    ) -> Result<Packet, (ReassemblyError, Packet)> {
         let header_len = first.header_len();
         let total_len = header_len + self.end;
         let error = match combine_ecn(self.ecn) {
@@ -512,8 +522,9 @@ impl Datagram {
                 return Ok(packet);
             }
         };
+        let first = self.fragments.pop_first().map(|(_, fragment)| fragment.packet);
         self.recycle(pool);
-        Err(error)
+        Err((error, first.unwrap_or_default()))
     }
 
     fn recycle(self, pool: &mut PacketPool) {

@@ -163,3 +163,14 @@ fn padding_is_end_of_list() {
     assert_eq!(options, [0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0]);
     pad(&mut options, 9);
 }
+
+#[test]
+fn chosen_addresses_do_not_overflow() {
+    let unasked = |_: Ipv4Addr| panic!("nobody is chosen any more");
+    let mut full = [TS, 12, 13, 0xf3, 10, 0, 0, 9, 1, 2, 3, 4];
+    let kept = full;
+    assert!(!only(&full).timestamp().unwrap().overflows());
+    assert_eq!(record_timestamp(&mut full, Ipv4Addr::LOCALHOST, 7, unasked), Ok(false));
+    assert_eq!(full, kept);
+    assert!(only(&[TS, 4, 5, 0]).timestamp().unwrap().overflows());
+}
