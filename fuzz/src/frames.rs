@@ -51,6 +51,17 @@ pub fn address(input: &mut Input<'_>) -> Ipv4Addr {
     }
 }
 
+/// Writes an address so that [`address`] reads it.
+pub fn put_address(addr: Ipv4Addr, bytes: &mut Vec<u8>) {
+    match ADDRESSES.iter().position(|known| *known == addr) {
+        Some(n) => bytes.push(n as u8),
+        None => {
+            bytes.push(u8::MAX);
+            bytes.extend(addr.to_bits().to_le_bytes());
+        }
+    }
+}
+
 /// The link-layer address of a host around the stack.
 pub fn mac_of(host: Ipv4Addr) -> MacAddr {
     let [_, b, c, d] = host.octets();

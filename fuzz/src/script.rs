@@ -2,6 +2,10 @@
 //! (modulo [`action::COUNT`]) and its arguments. Numbers are little-endian; what is missing at the
 //! end reads as zero, so that every input is a valid script.
 
+use std::net::Ipv4Addr;
+
+use crate::frames;
+
 /// The names of actions, and the arguments of those that [`Script`] writes.
 pub mod action {
     /// A frame arrives as it is: link, length (2 bytes), bytes.
@@ -156,6 +160,19 @@ impl Script {
     /// The same, addressed to the link and with right checksums.
     pub fn mended_frame(&mut self, link: u8, frame: &[u8]) {
         self.arrival(action::MENDED_FRAME, link, frame);
+    }
+
+    /// A ping socket is opened, with an identifier below 64.
+    pub fn open_ping(&mut self, ident: u8) {
+        self.0.extend([action::OPEN, ident % 64 * 4 + 1]);
+    }
+
+    /// A ping socket, counted from 0, sends an echo request with so many zero bytes of data.
+    pub fn send_echo(&mut self, socket: u8, to: Ipv4Addr, sequence: u8, len: u16) {
+        self.0.extend([action::SEND, socket]);
+        frames::put_address(to, &mut self.0);
+        self.0.push(sequence);
+        self.0.extend(len.to_le_bytes());
     }
 
     /// `millis << shift` milliseconds pass.
