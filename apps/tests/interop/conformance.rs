@@ -84,8 +84,9 @@ impl Probe {
         self.differs = Some(why);
     }
 
-    pub fn stranger(&mut self) {
+    pub fn stranger(&mut self) -> &mut Self {
         self.stranger = true;
+        self
     }
 }
 

@@ -184,8 +184,10 @@ fn quote(quoted: &[u8]) -> String {
     }
 }
 
-/// A header with the times of its timestamp option set to 0.
+/// A header with the times of its timestamp option set to 0: what is less than a day's
+/// milliseconds is no address that the probes use.
 fn without_times(header: &[u8]) -> Vec<u8> {
+    const MILLIS_PER_DAY: u32 = 86_400_000;
     let mut header = header.to_vec();
     let mut at = 20;
     while at + 3 < header.len() && header[at] != 0 {
@@ -193,10 +195,15 @@ fn without_times(header: &[u8]) -> Vec<u8> {
         match header[at] {
             1 => at += 1,
             68 if len >= 4 && at + len <= header.len() => {
-                let (first, step) = if header[at + 3] & 15 == 0 { (4, 4) } else { (8, 8) };
-                for time in (at + first..at + len).step_by(step) {
-                    let end = (time + 4).min(at + len);
-                    header[time..end].fill(0);
+                let only_times = header[at + 3] & 15 == 0;
+                let entries = &mut header[at + 4..at + len];
+                if only_times {
+                    entries.fill(0);
+                }
+                for word in entries.as_chunks_mut::<4>().0 {
+                    if u32::from_be_bytes(*word) < MILLIS_PER_DAY {
+                        *word = [0; 4];
+                    }
                 }
                 at += len;
             }

@@ -42,7 +42,10 @@ pub(crate) fn error(
     if !may_answer(core, original, &header) {
         return None;
     }
-    let options = OptionBytes::echo(header.options());
+    let options = match message {
+        Message::ParameterProblem { .. } => OptionBytes::echo_before_fault(header.options()),
+        _ => OptionBytes::echo(header.options())?,
+    };
     let overhead = ipv4::HEADER_LEN + options.as_slice().len() + icmpv4::HEADER_LEN;
     let room = max_len(core, header.src()).saturating_sub(overhead);
     // Less than a header would tell the receiver nothing (Linux).

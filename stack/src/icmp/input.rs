@@ -67,7 +67,10 @@ fn echo(core: &mut Core, mut packet: Packet) -> Outcome {
     let Ok(header) = Ipv4::parse(packet.network()) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let (dst, tos) = (header.src(), header.tos());
+    let Some(options) = OptionBytes::echo(header.options()) else {
+        return drop_quietly(core, packet, DropReason::Ipv4OptionError);
+    };
     let src = reply_source(core, &packet, header.dst(), dst);
     let message = packet.bytes_mut();
     let request = u16::from_be_bytes([message[0], message[1]]);
@@ -91,7 +94,10 @@ fn timestamp(core: &mut Core, mut packet: Packet) -> Outcome {
     let Ok(header) = Ipv4::parse(packet.network()) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let (dst, tos) = (header.src(), header.tos());
+    let Some(options) = OptionBytes::echo(header.options()) else {
+        return drop_quietly(core, packet, DropReason::Ipv4OptionError);
+    };
     let src = reply_source(core, &packet, header.dst(), dst);
     let now = core.timestamp().to_be_bytes();
     packet.truncate(TIMESTAMP_LEN);

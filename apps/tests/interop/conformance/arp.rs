@@ -4,18 +4,23 @@ use std::net::Ipv4Addr;
 
 use tapping_stack::wire::{EtherType, MacAddr, Protocol};
 
-use super::{HOST, Probes};
+use super::{HOST, Probe, Probes};
 use crate::interop::frames::{ArpMessage, Ip, echo, frame};
 use crate::interop::prober::{TARGET, TESTER};
 
 /// A request for the host's address, changed, in a frame to `dst`.
-fn request(probes: &mut Probes, name: &str, dst: MacAddr, change: impl FnOnce(&mut ArpMessage)) {
+fn request<'a>(
+    probes: &'a mut Probes,
+    name: &str,
+    dst: MacAddr,
+    change: impl FnOnce(&mut ArpMessage),
+) -> &'a mut Probe {
     probes
         .frames(name, |from| {
             let message = ArpMessage::request(TESTER, from, HOST).with(change);
             vec![frame(dst, TESTER, EtherType::ARP, &message.bytes())]
         })
-        .stranger();
+        .stranger()
 }
 
 pub fn probes(probes: &mut Probes) {
@@ -46,7 +51,6 @@ pub fn probes(probes: &mut Probes) {
         "10.0.255.255",
         "10.0.0.0",
         "192.0.2.7",
-        "0.0.0.1",
         "240.0.0.1",
         "169.254.3.4",
     ] {
@@ -54,6 +58,8 @@ pub fn probes(probes: &mut Probes) {
             arp.sender_ip = address(sender);
         });
     }
+    request(probes, "request by 0.0.0.1", all, |arp| arp.sender_ip = address("0.0.0.1"))
+        .differs("addresses in 0.0.0.0/8 are no host's");
     request(probes, "announcement", all, |arp| arp.target_ip = arp.sender_ip);
     request(probes, "announcement of the host's own address", all, |arp| arp.sender_ip = HOST);
     for (name, mac) in
@@ -61,7 +67,8 @@ pub fn probes(probes: &mut Probes) {
     {
         request(probes, &format!("request from a {name} MAC address"), all, |arp| {
             arp.sender_mac = MacAddr(mac);
-        });
+        })
+        .differs("ARP messages without a unicast sender are ignored");
     }
     request(probes, "hardware 6, as for IEEE 802", all, |arp| arp.hardware = 6);
     request(probes, "hardware 7", all, |arp| arp.hardware = 7);

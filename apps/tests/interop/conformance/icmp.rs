@@ -10,9 +10,12 @@ pub fn probes(probes: &mut Probes) {
         probes.icmp(format!("echo of {len} bytes"), echo(&vec![0x5a; len]));
     }
     // Sums that come to 0 or 0xffff in one or the other direction.
-    for data in [[0xf7, 0xf7], [0xf7, 0xf6], [0xff, 0xff], [0xff, 0xf7], [0xef, 0xf7], [0, 0]] {
+    for data in [[0xf7, 0xf7], [0xf7, 0xf6], [0xff, 0xff], [0xff, 0xf7], [0xef, 0xf7], [0, 1]] {
         probes.icmp(format!("echo whose data is {data:?}"), icmp(8, 0, [0; 4], &data));
     }
+    probes
+        .icmp("echo of zeros", icmp(8, 0, [0; 4], &[0; 2]))
+        .differs("the checksum 0 of the kernel's reply does not verify");
     probes.icmp("echo of identifier 0xffff", icmp(8, 0, [0xff; 4], b"all ones"));
     for code in [1, 7, 255] {
         probes.icmp(format!("echo with code {code}"), icmp(8, code, [0, 7, 0, 1], b"code"));
@@ -51,11 +54,13 @@ pub fn probes(probes: &mut Probes) {
         ("timestamp", 0, 12),
         ("timestamp with code 1", 1, 12),
         ("timestamp with more behind", 0, 20),
-        ("timestamp of 11 bytes", 0, 11),
         ("timestamp of 0 bytes", 0, 0),
     ] {
         probes.icmp(name, icmp(13, code, [0, 7, 0, 1], &vec![0x11; len]));
     }
+    probes
+        .icmp("timestamp of 11 bytes", icmp(13, 0, [0, 7, 0, 1], &[0x11; 11]))
+        .differs("short timestamp requests are malformed");
     probes.icmp("address mask request", icmp(17, 0, [0, 7, 0, 1], &[0; 4]));
     probes.icmp("extended echo for eth0", icmp(42, 0, [0, 7, 0, 1], &[0, 8, 3, 1, 10, 0, 0, 2]));
     errors(probes);

@@ -76,9 +76,11 @@ fn protocols(probes: &mut Probes) {
             Ip::new(from, HOST, Protocol(protocol), Vec::new())
         });
     }
-    probes.packet("IGMP query", |from| {
-        Ip::new(from, HOST, Protocol(2), vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0])
-    });
+    probes
+        .packet("IGMP query", |from| {
+            Ip::new(from, HOST, Protocol(2), vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0])
+        })
+        .differs("there is no IGMP here yet");
     for len in [500, 548, 549, 1400] {
         probes.packet(format!("unknown protocol with {len} bytes"), |from| {
             Ip::new(from, HOST, Protocol(253), vec![0x77; len])
@@ -102,7 +104,7 @@ fn protocols(probes: &mut Probes) {
             segment[16..18].copy_from_slice(&sum.to_be_bytes());
             Ip::new(from, HOST, Protocol::TCP, segment)
         })
-        .differs("there is no TCP here yet, so it answers protocol unreachable");
+        .differs("there is no TCP here yet");
 }
 
 const ADDRESSES: [&str; 18] = [
@@ -128,9 +130,19 @@ const ADDRESSES: [&str; 18] = [
 
 fn sources(probes: &mut Probes) {
     for source in ADDRESSES {
-        let source: Ipv4Addr = source.parse().expect("an address");
-        probes.packet(format!("echo from {source}"), |_| ping(source));
-        probes.packet(format!("datagram from {source}"), |_| datagram(source, HOST));
+        let why = match source {
+            "0.0.0.1" => Some("addresses in 0.0.0.0/8 are no host's"),
+            "10.0.255.255" => Some("nobody speaks with a broadcast address"),
+            _ => None,
+        };
+        let address: Ipv4Addr = source.parse().expect("an address");
+        let probe = probes.packet(format!("echo from {source}"), |_| ping(address));
+        probe.differs = why;
+        let probe = probes.packet(format!("datagram from {source}"), |_| datagram(address, HOST));
+        probe.differs = match source {
+            "240.0.0.1" => Some("no error is sent to class E"),
+            _ => why,
+        };
     }
 }
 

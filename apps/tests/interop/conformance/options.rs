@@ -8,17 +8,31 @@ use tapping_stack::wire::Protocol;
 use super::{HOST, Probes};
 use crate::interop::frames::{Ip, echo, udp};
 
+const QUOTED: &str = "an error quotes the options as they came";
+const NO_WAY_BACK: &str = "nothing travels back along a source route";
+
 /// An echo request and a refused datagram with these options, padded with zeros.
 fn both(probes: &mut Probes, name: &str, options: &[u8]) {
+    add(probes, name, options, [None; 2]);
+}
+
+/// The same, where the stack does not do as the kernel.
+fn both_differ(probes: &mut Probes, name: &str, options: &[u8], why: &'static str) {
+    add(probes, name, options, [Some(why); 2]);
+}
+
+fn add(probes: &mut Probes, name: &str, options: &[u8], why: [Option<&'static str>; 2]) {
     let mut options = options.to_vec();
     options.resize(options.len().next_multiple_of(4), 0);
     let (for_echo, for_udp) = (options.clone(), options);
-    probes.packet(format!("echo with {name}"), |from| {
+    let probe = probes.packet(format!("echo with {name}"), |from| {
         Ip::new(from, HOST, Protocol::ICMP, echo(b"abcdefgh")).options(&for_echo)
     });
-    probes.packet(format!("datagram with {name}"), |from| {
+    probe.differs = why[0];
+    let probe = probes.packet(format!("datagram with {name}"), |from| {
         Ip::new(from, HOST, Protocol::UDP, udp(from, HOST, 9, b"abcdefgh")).options(&for_udp)
     });
+    probe.differs = why[1];
 }
 
 /// An option: kind, length, and data.
@@ -48,7 +62,7 @@ fn record_route(probes: &mut Probes) {
         both(probes, &format!("record route, 12 bytes, pointer {pointer}"), &route(pointer, 12));
     }
     both(probes, "record route of 2 bytes", &[7, 2]);
-    both(probes, "two record routes", &[route(4, 4), route(4, 4)].concat());
+    both_differ(probes, "two record routes", &[route(4, 4), route(4, 4)].concat(), QUOTED);
     both(probes, "nops and record route", &[vec![1, 1, 1], route(4, 8), vec![1]].concat());
 }
 
@@ -72,6 +86,8 @@ fn timestamps(probes: &mut Probes) {
         ("of another address", 0x03, [&[10, 0, 0, 99][..], &[0; 4]].concat()),
         ("of no address", 0x03, vec![0; 8]),
         ("of half our address", 0x03, ours.to_vec()),
+        ("of our address, half an entry", 0x03, [&ours[..], &[0; 4], &ours].concat()),
+        ("of our address, 2 bytes", 0x03, [&ours[..], &[0; 6]].concat()),
     ] {
         for pointer in [5, 9, 13] {
             let name = format!("timestamps {name}, pointer {pointer}");
@@ -90,7 +106,8 @@ fn timestamps(probes: &mut Probes) {
     }
     both(probes, "timestamps of 2 bytes", &[68, 2]);
     both(probes, "timestamps of 3 bytes", &[68, 3, 5]);
-    both(probes, "two timestamps", &[stamp(5, 0, &[0; 4]), stamp(5, 0, &[0; 4])].concat());
+    let twice = [stamp(5, 0, &[0; 4]), stamp(5, 0, &[0; 4])].concat();
+    both_differ(probes, "two timestamps", &twice, QUOTED);
     let route = option(7, &[&[4u8][..], &[0; 8]].concat());
     both(probes, "timestamps and a route", &[stamp(5, 0, &[0; 8]), route].concat());
 }
@@ -107,25 +124,25 @@ fn source_routes(probes: &mut Probes) {
         both(probes, &name("at its end"), &route(kind, 8, &[next]));
         both(probes, &name("that is empty"), &route(kind, 4, &[]));
         both(probes, &name("with pointer 3"), &route(kind, 3, &[next]));
-        both(probes, &name("twice"), &[route(kind, 8, &[next]), route(kind, 8, &[next])].concat());
+        let twice = [route(kind, 8, &[next]), route(kind, 8, &[next])].concat();
+        both_differ(probes, &name("twice"), &twice, NO_WAY_BACK);
         both(probes, &name("of 2 bytes"), &[kind, 2]);
     }
     let mixed = [route(131, 8, &[next]), route(137, 8, &[next])].concat();
-    both(probes, "a loose and a strict source route", &mixed);
+    both_differ(probes, "a loose and a strict source route", &mixed, NO_WAY_BACK);
 }
 
 fn others(probes: &mut Probes) {
     both(probes, "end only", &[0; 4]);
     both(probes, "nops only", &[1; 4]);
     both(probes, "forty nops", &[1; 40]);
-    both(probes, "something behind the end", &[0, 7, 2, 9]);
+    add(probes, "something behind the end", &[0, 7, 2, 9], [None, Some(QUOTED)]);
     both(probes, "router alert", &option(148, &[0, 0]));
     both(probes, "router alert 1", &option(148, &[0, 1]));
     both(probes, "router alert of 2 bytes", &option(148, &[]));
     both(probes, "router alert of 6 bytes", &option(148, &[0; 4]));
     both(probes, "security", &option(130, &[0; 9]));
     both(probes, "security of 2 bytes", &option(130, &[]));
-    both(probes, "commercial security", &option(134, &[0, 0, 0, 1]));
     both(probes, "stream identifier", &option(136, &[0, 1]));
     both(probes, "stream identifier of 6 bytes", &option(136, &[0; 4]));
     for kind in [11, 12, 25, 30, 82, 94, 147, 149, 158, 222, 255] {
@@ -147,10 +164,12 @@ fn others(probes: &mut Probes) {
         let dst = Ipv4Addr::new(10, 0, 255, 255);
         Ip::new(from, dst, Protocol::ICMP, echo(b"abcdefgh")).options(&[7, 3, 3, 0])
     });
-    probes.packet("bad options, to another host", |from| {
-        let dst = Ipv4Addr::new(10, 0, 0, 99);
-        Ip::new(from, dst, Protocol::ICMP, echo(b"abcdefgh")).options(&[7, 3, 3, 0])
-    });
+    probes
+        .packet("bad options, to another host", |from| {
+            let dst = Ipv4Addr::new(10, 0, 0, 99);
+            Ip::new(from, dst, Protocol::ICMP, echo(b"abcdefgh")).options(&[7, 3, 3, 0])
+        })
+        .differs("options are looked at only in packets for the host");
     probes.packet("bad options in an ICMP error", |from| {
         let about = Ip::new(HOST, from, Protocol::UDP, udp(HOST, from, 9, b"never sent"));
         let message = crate::interop::frames::icmp(3, 1, [0; 4], &about.bytes());

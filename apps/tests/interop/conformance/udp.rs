@@ -31,7 +31,7 @@ pub fn probes(probes: &mut Probes) {
     for claimed in [0u16, 7, 8, 10, 11, 12, 100, 65_535] {
         for checksummed in [true, false] {
             let sum = if checksummed { "" } else { ", no checksum" };
-            probes.packet(format!("length {claimed} of 11{sum}"), |from| {
+            let probe = probes.packet(format!("length {claimed} of 11{sum}"), |from| {
                 datagram(from, 9, b"abc").with(|ip| {
                     ip.payload[4..6].copy_from_slice(&claimed.to_be_bytes());
                     if !checksummed {
@@ -39,6 +39,9 @@ pub fn probes(probes: &mut Probes) {
                     }
                 })
             });
+            if !checksummed && (8..11).contains(&claimed) {
+                probe.differs("what is behind the datagram is quoted, too");
+            }
         }
     }
     for len in [0, 4, 7] {
