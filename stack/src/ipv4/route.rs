@@ -190,7 +190,6 @@ fn is_this_network(addr: Ipv4Addr) -> bool {
 /// How a packet leaves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OutputRoute {
-    pub(super) kind: RouteKind,
     pub(super) link: LinkId,
     pub(super) next_hop: NextHop,
     pub(super) src: Ipv4Addr,
@@ -311,6 +310,8 @@ fn finish(
         (NextHop::Multicast(dst), RouteKind::Unicast, interface.is_member(dst))
     } else if kind == RouteKind::Broadcast {
         (NextHop::Broadcast, RouteKind::Broadcast, true)
+    } else if kind == RouteKind::Local {
+        (NextHop::Local(dst), kind, false)
     } else {
         (NextHop::Unicast(gateway.unwrap_or(dst)), kind, false)
     };
@@ -322,11 +323,11 @@ fn finish(
         locked = learnt.locked;
     }
     let hop = match next_hop {
-        NextHop::Unicast(hop) if kind == RouteKind::Unicast => Some(hop),
+        NextHop::Unicast(hop) => Some(hop),
         _ => None,
     };
     saw(core, Direction::Output, dst, kind, Some(link), hop);
-    Ok(OutputRoute { kind, link, next_hop, src, mtu, link_mtu, locked, loops_back })
+    Ok(OutputRoute { link, next_hop, src, mtu, link_mtu, locked, loops_back })
 }
 
 /// A multicast or limited broadcast with a source address leaves by the link of that address.

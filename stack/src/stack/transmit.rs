@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::Stack;
 use crate::event::Event;
 use crate::interface::LinkKind;
-use crate::ipv4::NextHop;
+use crate::ipv4::{Looped, NextHop};
 use crate::link;
 use crate::neigh::Action;
 use crate::packet::{LinkId, Packet};
@@ -54,18 +54,20 @@ impl Stack {
                     lo.counters.tx_bytes += len;
                 }
                 self.core.see(|| Event::LinkOut { link, packet: &packet });
-                self.ipv4.enqueue_backlog(&mut self.core, packet);
+                let local = !matches!(next_hop, NextHop::Unicast(_));
+                self.ipv4.enqueue_backlog(&mut self.core, Looped { packet, local });
                 return;
             }
             LinkKind::Ethernet(mac) => mac,
         };
         let dst = match next_hop {
-            NextHop::Broadcast => Some(MacAddr::BROADCAST),
-            NextHop::Multicast(group) => Some(MacAddr::from_ipv4_multicast(group)),
-            NextHop::Unicast(hop) => {
+            NextHop::Broadcast => MacAddr::BROADCAST,
+            NextHop::Multicast(group) => MacAddr::from_ipv4_multicast(group),
+            // Local never leads to an Ethernet link.
+            NextHop::Unicast(hop) | NextHop::Local(hop) => {
                 let hop = IpAddr::V4(hop);
                 match self.neighbours.resolve(self.core.now, link, hop) {
-                    Some(mac) => Some(mac),
+                    Some(mac) => mac,
                     None => {
                         self.neighbours.hold(self.core.now, link, hop, packet);
                         return;
@@ -73,7 +75,6 @@ impl Stack {
                 }
             }
         };
-        let Some(dst) = dst else { return };
         self.transmit_frame(link, src, dst, EtherType::IPV4, packet);
     }
 

@@ -10,5 +10,6 @@ mod hooks;
 mod icmp;
 mod ipv4_input;
 mod ipv4_output;
+mod loopback;
 mod reassembly;
 mod sockets;
