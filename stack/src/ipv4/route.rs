@@ -306,10 +306,12 @@ fn finish(
     let link_mtu = interface.mtu;
     let mut mtu = route_mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let mut locked = false;
+    // What leaves by the loopback comes back anyway (Linux __mkroute_output).
+    let copied = !interface.is_loopback();
     let (next_hop, kind, loops_back) = if dst.is_multicast() {
-        (NextHop::Multicast(dst), RouteKind::Unicast, interface.is_member(dst))
+        (NextHop::Multicast(dst), RouteKind::Unicast, copied && interface.is_member(dst))
     } else if kind == RouteKind::Broadcast {
-        (NextHop::Broadcast, RouteKind::Broadcast, true)
+        (NextHop::Broadcast, RouteKind::Broadcast, copied)
     } else if kind == RouteKind::Local {
         (NextHop::Local(dst), kind, false)
     } else {

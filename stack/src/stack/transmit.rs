@@ -8,7 +8,7 @@ use crate::interface::LinkKind;
 use crate::ipv4::{Looped, NextHop};
 use crate::link;
 use crate::neigh::Action;
-use crate::packet::{LinkId, Packet};
+use crate::packet::{LinkId, Packet, PacketType};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::arp;
@@ -48,13 +48,21 @@ impl Stack {
         let src = match interface.kind {
             LinkKind::Loopback => {
                 packet.meta.link_in = Some(LinkId::LOOPBACK);
+                let is_member =
+                    matches!(next_hop, NextHop::Multicast(group) if interface.is_member(group));
                 let len = packet.len() as u64;
                 if let Some(lo) = self.link_mut(LinkId::LOOPBACK) {
                     lo.counters.tx_packets += 1;
                     lo.counters.tx_bytes += len;
                 }
                 self.core.see(|| Event::LinkOut { link, packet: &packet });
-                let local = !matches!(next_hop, NextHop::Unicast(_));
+                let (packet_type, local) = match next_hop {
+                    NextHop::Local(_) => (PacketType::Host, true),
+                    NextHop::Unicast(_) => (PacketType::Host, false),
+                    NextHop::Broadcast => (PacketType::Broadcast, true),
+                    NextHop::Multicast(_) => (PacketType::Multicast, is_member),
+                };
+                packet.meta.packet_type = packet_type;
                 self.ipv4.enqueue_backlog(&mut self.core, Looped { packet, local });
                 return;
             }
