@@ -217,7 +217,8 @@ impl Ipv4Layer {
             };
             if route_key(&packet) != before {
                 let (src, dst, tos, mark) = route_key(&packet);
-                let changed = Flow { src: Some(src), dst, tos, mark, ..*flow };
+                // Linux asks for ANYSRC unless the source is local, which is the same.
+                let changed = Flow { src: Some(src), any_source: true, dst, tos, mark, ..*flow };
                 route = match route::output(core, &changed) {
                     Ok(route) => route,
                     Err(refusal) => return Err(refused(core, packet, refusal)),

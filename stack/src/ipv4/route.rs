@@ -229,6 +229,14 @@ pub(super) fn output(core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, No
         let reason = DropReason::MartianDestination;
         return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
+    // RFC 1122 §3.3.4.3: the source is an address of this host, still.
+    if let Some(src) = flow.src
+        && !flow.any_source
+        && !core.routes.is_local(src)
+    {
+        let reason = DropReason::MartianSource;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
+    }
     let link = flow.link.or_else(|| link_of_source(core, flow));
     if let Some(link) = link {
         let link = core.interfaces.get(link).ok_or(SocketError::NoSuchDevice)?;

@@ -148,7 +148,7 @@ impl Stack {
                 // Route by the address given, as Linux does; the header says the rest.
                 let src = Ipv4::parse(data).ok().map(|header| header.src());
                 let src = src.filter(|src| self.core.routes.is_local(*src));
-                let flow = Flow { src: src.or(flow.src), ..flow };
+                let flow = Flow { any_source: true, src: src.or(flow.src), ..flow };
                 self.ipv4.send_with_header(&mut self.core, packet, &flow)
             }
             SocketKind::Raw { .. } => self.ipv4.send(&mut self.core, packet, &flow),
@@ -219,10 +219,13 @@ fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> F
         SocketKind::Ping { .. } => Protocol::ICMP,
         SocketKind::Raw { protocol } => protocol,
     };
+    // Only raw sockets can be bound to what is many.
+    let is_ping = matches!(socket.kind, SocketKind::Ping { .. });
     let multicast_ttl = dst.is_multicast().then_some(socket.options.multicast_ttl);
     Flow {
         dst,
-        src: socket.local.filter(|local| !core.is_for_many(*local)),
+        src: socket.local.filter(|local| is_ping || !core.is_for_many(*local)),
+        any_source: false,
         protocol,
         tos: socket.options.tos,
         ttl: multicast_ttl.or(socket.options.ttl),
