@@ -311,6 +311,10 @@ fn finish(
         let reason = DropReason::MartianSource;
         return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
+    if dst.is_loopback() && !interface.is_loopback() && !interface.config.route_localnet {
+        let reason = DropReason::MartianDestination;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
+    }
     let link_mtu = interface.mtu;
     let mut mtu = route_mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let mut locked = false;
