@@ -111,7 +111,7 @@ impl Stack {
     /// [`header_included`](SocketOptions::header_included) the whole packet.
     ///
     /// # Errors
-    /// Those of sendto(2) on such a socket: not an echo request, too long, no route, broadcast
+    /// Those of sendto(2) on such a socket: not an echo request, a TTL of 0, too long, no route, broadcast
     /// without leave, refused by a hook, …
     pub fn send_to(
         &mut self,
@@ -123,6 +123,10 @@ impl Stack {
         self.advance(now);
         let dst = v4(dst)?;
         let socket = self.core.sockets.get(id)?;
+        // RFC 1122 §3.2.1.7: no datagram is sent with TTL 0; Linux refuses IP_TTL 0.
+        if socket.options.ttl == Some(0) {
+            return Err(SocketError::InvalidArgument);
+        }
         let (kind, header_included) = (socket.kind, socket.options.header_included);
         let (options, options_len) = prepare_options(&socket.options.ip_options)?;
         let flow = flow(&self.core, socket, dst, &options[..options_len]);

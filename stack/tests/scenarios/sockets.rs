@@ -621,6 +621,23 @@ mod header_included {
 mod options {
     use super::*;
 
+    /// RFC 1122 §3.2.1.7, and EINVAL for IP_TTL 0 in Linux.
+    #[test]
+    fn ttl_0_is_refused() {
+        let mut bench = bench();
+        let ping = bench.stack().open_ping(Some(7)).unwrap();
+        let raw = bench.stack().open_raw(Protocol(200)).unwrap();
+        for socket in [ping, raw] {
+            bench.stack().socket_options(socket).unwrap().ttl = Some(0);
+            let sent = send(&mut bench, socket, PEER, &echo(7, 1, b""));
+            assert_eq!(sent, Err(SocketError::InvalidArgument));
+            assert!(bench.lab.heard(bench.tester).is_empty());
+            bench.stack().socket_options(socket).unwrap().ttl = Some(1);
+            send(&mut bench, socket, PEER, &echo(7, 1, b"")).unwrap();
+            assert_eq!(ipv4(&bench.lab.heard_one_ip(bench.tester)).ttl(), 1);
+        }
+    }
+
     #[test]
     fn type_of_service_and_time_to_live() {
         let mut bench = bench();
