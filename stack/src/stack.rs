@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::event::{Event, Observer};
 use crate::filter::hook::{Hook, HookId, HookPoint};
 use crate::interface::LinkKind;
-use crate::ipv4::Ipv4Layer;
+use crate::ipv4::{Ipv4Layer, Looped};
 use crate::link::{self, Link};
 use crate::neigh::NeighbourTable;
 use crate::packet::{ChecksumState, LinkId, Metadata, Packet};
@@ -97,8 +97,8 @@ impl Stack {
         self.ipv4.handle_timeout(&mut self.core, now);
         self.flush();
         for _ in 0..self.core.config.core.netdev_budget {
-            let Some(packet) = self.ipv4.poll_backlog() else { break };
-            self.loop_back(packet);
+            let Some(looped) = self.ipv4.poll_backlog() else { break };
+            self.loop_back(looped);
             self.flush();
         }
     }
@@ -216,8 +216,9 @@ impl Stack {
         link::input::input(link, mac, packet)
     }
 
-    /// Delivers a packet of this host to itself.
-    fn loop_back(&mut self, mut packet: Packet) {
+    /// Receives a packet from the loopback.
+    fn loop_back(&mut self, mut looped: Looped) {
+        let packet = &mut looped.packet;
         packet.meta.timestamp = self.core.now;
         packet.meta.link_out = None;
         // What never was on a wire cannot have been damaged.
@@ -229,8 +230,9 @@ impl Stack {
             lo.counters.rx_packets += 1;
             lo.counters.rx_bytes += len;
         }
-        self.core.see(|| Event::LinkIn { link: LinkId::LOOPBACK, packet: &packet });
-        self.ipv4.loop_back(&mut self.core, packet);
+        let packet = &looped.packet;
+        self.core.see(|| Event::LinkIn { link: LinkId::LOOPBACK, packet });
+        self.ipv4.loop_back(&mut self.core, looped);
     }
 
     fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
