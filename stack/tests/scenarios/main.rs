@@ -11,4 +11,5 @@ mod icmp;
 mod ipv4_input;
 mod ipv4_output;
 mod reassembly;
+mod settings;
 mod sockets;
