@@ -44,7 +44,8 @@ pub struct Stack {
 impl Stack {
     /// A stack with nothing but its loopback link `lo`, which is up with 127.0.0.1/8. All its
     /// random numbers come from `seed`; a seed that others can guess makes them guessable too.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(mut config: Config, seed: u64) -> Self {
+        config.clamp();
         let mut rng = Rng::new(seed);
         let neighbours = NeighbourTable::new(config.neigh.clone(), Rng::new(rng.next_u64()));
         let ipv4 = Ipv4Layer::new(&config, &mut rng);

@@ -64,3 +64,30 @@ fn any_time_of_day_can_be_told() {
     assert_eq!(ask(Duration::from_millis(86_400_000 * 20_000 + 5)), 5);
     assert_eq!(u128::from(ask(Duration::MAX)), Duration::MAX.as_millis() % 86_400_000);
 }
+
+/// With every interval 0 timers still come to an end, and time passes between them.
+#[test]
+fn intervals_of_nothing_do_not_spin() {
+    let mut config = Config::default();
+    config.neigh.base_reachable_time = Duration::ZERO;
+    config.neigh.delay_first_probe_time = Duration::ZERO;
+    config.neigh.retrans_time = Duration::ZERO;
+    config.neigh.gc_interval = Duration::ZERO;
+    config.core.netdev_budget = 0;
+    let (mut lab, host, link, tester) = Lab::with_tester_and("10.0.0.1/24", config);
+    let socket = lab.stack(host).open_ping(None).unwrap();
+    lab.send(host, socket, ip(PEER), &echo(0, 1, b"")).unwrap();
+    let ours = lab.mac(host, link);
+    let reply = arp_reply(tester.mac, ip(PEER), ours, ip("10.0.0.1"));
+    lab.inject(tester, arp_frame(ours, &reply));
+    for _ in 0..50 {
+        lab.send(host, socket, ip(PEER), &echo(0, 1, b"")).unwrap();
+        let now = lab.now();
+        lab.stack(host).handle_timeout(now);
+        let next = lab.stack(host).poll_timeout();
+        assert!(next.is_none_or(|next| next > now), "due again at once");
+        lab.run_for(Duration::from_millis(1));
+    }
+    lab.send(host, socket, ip("127.0.0.1"), &echo(0, 2, b"")).unwrap();
+    assert_eq!(lab.received(host, socket).len(), 1, "the loopback's budget is not nothing");
+}
