@@ -125,9 +125,7 @@ impl Stack {
     fn enqueue(&mut self, id: LinkId, packet: Packet) {
         let up = self.core.interfaces.get(id).is_some_and(|interface| interface.up);
         let limit = self.core.config.core.tx_queue_len;
-        let index = id.0.checked_sub(1).map(|index| index as usize);
-        let link = index.and_then(|index| self.links.get_mut(index)?.as_mut());
-        let Some(link) = link.filter(|_| up) else {
+        let Some(link) = self.links.get_mut(id).filter(|_| up) else {
             self.core.discard(packet, DropReason::LinkDown);
             return;
         };

@@ -10,6 +10,7 @@ mod hooks;
 mod icmp;
 mod ipv4_input;
 mod ipv4_output;
+mod links;
 mod reassembly;
 mod settings;
 mod sockets;
