@@ -134,8 +134,7 @@ impl Stack {
     fn enqueue(&mut self, id: LinkId, packet: Packet) {
         let up = self.core.interfaces.get(id).is_some_and(|interface| interface.up);
         let limit = self.core.config.core.tx_queue_len;
-        let link = self.links.get_mut(id.0 as usize - 1).and_then(Option::as_mut);
-        let Some(link) = link.filter(|_| up) else {
+        let Some(link) = self.links.get_mut(id).filter(|_| up) else {
             self.core.discard(packet, DropReason::LinkDown);
             return;
         };
