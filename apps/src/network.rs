@@ -214,12 +214,15 @@ impl Network {
         walk
     }
 
+    /// Lets what the stack was given to send leave now, and takes in what has arrived, without
+    /// waiting.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.runtime.flush().map_err(loop_error)
+    }
+
     /// Moves frames until something has arrived for the stack's sockets, `until` or a signal.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<Signals, Failure> {
-        let turn = self
-            .runtime
-            .turn(until)
-            .map_err(|error| Failure::new(format_args!("cannot wait for packets: {error}")))?;
+        let turn = self.runtime.turn(until).map_err(loop_error)?;
         self.check_capture();
         if turn.closed > 0 {
             let name = &self.link_name;
@@ -268,6 +271,10 @@ impl Drop for Network {
             tracing::info!(count, "dropped: {}", reason.text());
         }
     }
+}
+
+fn loop_error(error: std::io::Error) -> Failure {
+    Failure::new(format_args!("cannot wait for packets: {error}"))
 }
 
 /// Whether every packet is logged (`-vv`).

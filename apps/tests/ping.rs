@@ -91,6 +91,17 @@ fn quiet_flood_and_preload() {
 }
 
 #[test]
+fn a_preload_longer_than_the_neighbours_queue_loses_nothing() {
+    // Each request leaves as it is made, so the neighbour is known before its queue is full.
+    for user in users() {
+        for peer in ["", "--peer "] {
+            let said = tapping_as(user, &format!("{peer}-q -l 200 -c 200 10.0.0.1")).good();
+            assert!(said.out.contains("200 received, 0% packet loss"), "{said:#?}");
+        }
+    }
+}
+
+#[test]
 fn patterns_stamps_and_routes() {
     let said = tapping("-c 1 -p abc 10.0.0.1").good();
     assert!(said.out.starts_with("PATTERN: 0xab0c\nPING "), "{said:#?}");

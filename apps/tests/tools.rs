@@ -216,6 +216,13 @@ fn errors_from_a_router() {
         let line = "\nFrom 10.0.0.1 icmp_seq=1 Frag needed and DF set (mtu = 1200)\n";
         assert!(too_long.out.contains(line), "{too_long:#?}");
         assert_eq!(too_long.err, "ping: local error: message too long, mtu=1200\n");
+        // What came about the first is not lost when the second, sent at once, is too long to leave.
+        let both = tapping(&format!("{routed} -M do -l 2 -c 2 -s 1300 10.1.0.9")).status(1);
+        assert!(both.out.contains(line) && both.out.contains("+2 errors"), "{both:#?}");
+        tapping(&format!("trace {routed} -n -I -F -q 2 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
+            "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
+             2  10.0.0.1  N ms !F-1200 * !F-1200\n",
+        );
         tapping(&format!("trace {routed} -n -q 2 -m 2 -w 0.2 10.1.0.9")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 60 byte packets\n \
              1  10.0.0.1  N ms  N ms\n \

@@ -45,6 +45,7 @@ pub fn run(args: &ArpingArgs) -> Result<u8, Stop> {
                 let now = network.now();
                 send(&mut network, now, to, &message);
                 engine.sent(now);
+                network.flush()?;
                 continue;
             }
             Action::Wait(until) => until,

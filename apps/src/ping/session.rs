@@ -120,7 +120,8 @@ impl Session {
             loop {
                 let event = match run.engine.poll(self.network.now()) {
                     Action::Send(sequence) => {
-                        send(&mut self.network, run, sequence, report)?;
+                        send(&mut self.network, run, sequence, &mut self.names, report)?;
+                        self.network.flush()?;
                         continue;
                     }
                     Action::Outstanding(sequence) => Event::Outstanding { sequence },
@@ -237,6 +238,7 @@ fn send(
     network: &mut Network,
     run: &mut Run,
     sequence: u16,
+    names: &mut Names,
     report: &mut dyn Report,
 ) -> Result<(), Stop> {
     let wall = Clock::wall();
@@ -246,7 +248,7 @@ fn send(
     let (outcome, event) = match stack.send_to(now, run.socket, run.host.addr, message) {
         Ok(()) => (Sent::Ok, Some(Event::Sent)),
         Err(SocketError::NoBufferSpace) => (Sent::Busy, None),
-        Err(SocketError::MessageTooLong) => match local_mtu(network, run.socket) {
+        Err(SocketError::MessageTooLong) => match local_mtu(network, run, names, report)? {
             Some(mtu) => (Sent::Refused, Some(Event::TooLong { mtu })),
             None => {
                 let reason = SocketError::MessageTooLong.to_string();
@@ -262,16 +264,24 @@ fn send(
     Ok(())
 }
 
-/// The MTU that the stack says a request exceeded, from the socket's error queue.
-fn local_mtu(network: &mut Network, socket: SocketId) -> Option<u32> {
+/// The MTU that the stack says a request exceeded, from the socket's error queue. What else is in
+/// the queue is about requests before.
+fn local_mtu(
+    network: &mut Network,
+    run: &mut Run,
+    names: &mut Names,
+    report: &mut dyn Report,
+) -> Result<Option<u32>, Stop> {
     let mut mtu = None;
-    while let Some(error) = network.stack().recv_error(socket) {
-        if error.origin == ErrorOrigin::Local {
+    while let Some(error) = network.stack().recv_error(run.socket) {
+        if error.origin == ErrorOrigin::Local && error.error == SocketError::MessageTooLong {
             mtu = Some(error.info);
+        } else {
+            icmp_error(run, &error, names, report)?;
         }
         network.stack().recycle(error.packet);
     }
-    mtu
+    Ok(mtu)
 }
 
 fn reply(

@@ -1,6 +1,7 @@
 //! Signals as readable bytes.
 
 use std::io::{self, Read};
+use std::ops::BitOrAssign;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -24,6 +25,14 @@ impl Signals {
     /// Whether the process is asked to end: SIGINT or SIGTERM.
     pub fn is_stop(&self) -> bool {
         self.interrupt || self.terminate
+    }
+}
+
+impl BitOrAssign for Signals {
+    fn bitor_assign(&mut self, other: Self) {
+        self.interrupt |= other.interrupt;
+        self.terminate |= other.terminate;
+        self.quit |= other.quit;
     }
 }
 
