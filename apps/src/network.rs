@@ -20,7 +20,7 @@ use tapping_stack::time::Instant;
 use tapping_stack::wire::{IpCidr, Ipv4Cidr, MacAddr};
 use tapping_stack::{Config, Stack};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::names::Target;
 use crate::plan::{Attachment, Plan};
 use crate::walk::{Logger, Walk, Who};
@@ -256,7 +256,7 @@ impl Network {
     fn check_capture(&self) {
         if let Some(error) = self.capture.as_ref().and_then(CaptureFile::take_error) {
             let error = Failure::new(error);
-            eprintln!("tapping: the capture ends early, the rest goes on: {error}");
+            say(format_args!("tapping: the capture ends early, the rest goes on: {error}"));
         }
     }
 }
@@ -311,7 +311,8 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
         }
         // Whatever this system lacks, there is always somebody to ping.
         Err(error) => {
-            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(error));
+            let why = Failure::new(error);
+            say(format_args!("tapping: {why}; using the built-in peer instead"));
             open_peer(plan, host, mac)
         }
     }
@@ -448,9 +449,9 @@ impl Restore {
         let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
         if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
             let name = &self.link.name;
-            eprintln!(
+            say(format_args!(
                 "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
-            );
+            ));
         }
         if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
             netlink.add_address(index, address).map_err(Failure::new)?;

@@ -4,6 +4,8 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 
 use common::{Said, User, command, tapping, tapping_as, timeless, users};
@@ -340,4 +342,36 @@ fn it_ends_when_nobody_reads_any_more() {
     let status = child.wait().expect("wait");
     assert_eq!(status.code(), Some(141), "{errors}");
     assert!(!errors.contains("panic") && !errors.contains("cannot write"), "{errors}");
+}
+
+#[test]
+fn a_reader_that_goes_after_the_first_line_causes_no_panic() {
+    let line = "--peer -q --walk -c 1 -W 0.3 10.0.0.9";
+    let mut child = command(User::Own, line.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the command");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    out.read_line(&mut String::new()).expect("a first line");
+    drop(out);
+    let output = child.wait_with_output().expect("wait");
+    let said = Said::from_output(line.into(), &output).status(141);
+    assert_eq!(said.err, "");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_changes_nothing() {
+    for (line, status) in [
+        ("-vv --peer -q -c 2 -i 0.01 10.0.0.1", 0),
+        ("--peer -b -q -c 1 -W 0.1 10.0.0.255", 1),
+        ("--nonsense", 2),
+        ("192.0.2.1", 2),
+    ] {
+        let (reader, writer) = UnixStream::pair().expect("a pair of sockets");
+        drop(reader);
+        let mut command = command(User::Own, line.split(' '));
+        command.stderr(OwnedFd::from(writer)).stdout(Stdio::null());
+        assert_eq!(command.status().expect("run").code(), Some(status), "{line}");
+    }
 }

@@ -92,7 +92,7 @@ impl Session {
             let signals = self.network.wait(wake)?;
             self.take(report)?;
             if let Some(done) = walk.take_if(|walk| walk.is_complete()) {
-                super::show_walk(done, &self.network);
+                super::show_walk(done, &self.network)?;
             }
             if signals.stop {
                 self.runs.iter_mut().for_each(|run| run.engine.stop());
@@ -104,7 +104,7 @@ impl Session {
             }
         }
         if let Some(walk) = walk {
-            super::show_walk(walk, &self.network);
+            super::show_walk(walk, &self.network)?;
         }
         for run in &self.runs {
             report.summary(&run.host, &run.engine)?;
