@@ -40,7 +40,7 @@ pub struct Network {
     mac: MacAddr,
     seed: u64,
     kind: Kind,
-    capture: Option<CaptureFile>,
+    capture: Option<Recording>,
     _restore: Option<Restore>,
 }
 
@@ -57,7 +57,7 @@ enum Kind {
 /// Signals that came while waiting.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Signals {
-    /// SIGINT or SIGTERM: come to an end.
+    /// SIGINT, SIGTERM or SIGHUP: come to an end.
     pub stop: bool,
     /// SIGQUIT: say how things are.
     pub status: bool,
@@ -89,20 +89,21 @@ impl Network {
             })?,
         };
         let mac = plan.mac.unwrap_or_else(|| mac_of(plan.addr.addr()));
+        // Before anything that a signal would leave behind. A capture may be a pipe that blocks
+        // until it is read, so it is opened while a signal still ends the process.
+        let capture = plan.pcap.as_deref().map(create_capture).transpose()?;
+        let loop_failure = |error| Failure::new(format_args!("cannot start the loop: {error}"));
+        let mut runtime = Runtime::new().map_err(loop_failure)?;
+        runtime.catch_signals().map_err(loop_failure)?;
         let opened = open_device(plan, mac)?;
         let link_name = opened.device.name().to_string();
         check_link(link, &link_name)?;
         let mtu = link_mtu(plan, opened.device.as_ref())?;
-        // Last of all that can fail, so that no failure leaves a file behind.
-        let capture = plan.pcap.as_deref().map(create_capture).transpose()?;
         let device: Box<dyn Device> = match &capture {
-            Some(file) => Box::new(Capture::new(opened.device, file)),
+            Some(Recording { file, .. }) => Box::new(Capture::new(opened.device, file)),
             None => opened.device,
         };
 
-        let loop_failure = |error| Failure::new(format_args!("cannot start the loop: {error}"));
-        let mut runtime = Runtime::new().map_err(loop_failure)?;
-        runtime.catch_signals().map_err(loop_failure)?;
         let (here, link) = add_stack(&mut runtime, plan.addr, device, seed)?;
         runtime
             .stack_mut(here)
@@ -217,11 +218,13 @@ impl Network {
     /// Lets what the stack was given to send leave now, and takes in what has arrived, without
     /// waiting.
     pub fn flush(&mut self) -> Result<(), Failure> {
+        self.begin();
         self.runtime.flush().map_err(loop_error)
     }
 
     /// Moves frames until something has arrived for the stack's sockets, `until` or a signal.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<Signals, Failure> {
+        self.begin();
         let turn = self.runtime.turn(until).map_err(loop_error)?;
         self.check_capture();
         if turn.closed > 0 {
@@ -252,9 +255,16 @@ impl Network {
         Ok(())
     }
 
+    /// From the first frame on, the capture is worth keeping.
+    fn begin(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.used = true;
+        }
+    }
+
     /// Says, once, when the capture cannot be written any more.
     fn check_capture(&self) {
-        if let Some(error) = self.capture.as_ref().and_then(CaptureFile::take_error) {
+        if let Some(error) = self.capture.as_ref().and_then(|capture| capture.file.take_error()) {
             let error = Failure::new(error);
             say(format_args!("tapping: the capture ends early, the rest goes on: {error}"));
         }
@@ -264,7 +274,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         if let Some(capture) = &self.capture {
-            capture.flush();
+            capture.file.flush();
         }
         self.check_capture();
         for (reason, count) in self.runtime.stack(self.here).snapshot().drops {
@@ -388,13 +398,28 @@ fn link_mtu(plan: &Plan, device: &dyn Device) -> Result<usize, Failure> {
     Ok(mtu)
 }
 
-fn create_capture(path: &Path) -> Result<CaptureFile, Failure> {
-    CaptureFile::create(path).map_err(|error| {
+/// A capture, which goes away with a run that never came to anything.
+struct Recording {
+    file: CaptureFile,
+    used: bool,
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.used {
+            self.file.discard();
+        }
+    }
+}
+
+fn create_capture(path: &Path) -> Result<Recording, Failure> {
+    let created = CaptureFile::create(path).map_err(|error| {
         Failure::new(format_args!(
             "cannot write the capture {}: {error}; choose another file with --pcap",
             path.display()
         ))
-    })
+    });
+    Ok(Recording { file: created?, used: false })
 }
 
 /// A stack with one address, on its device.

@@ -308,7 +308,7 @@ fn ended(mut child: Child, mut out: BufReader<std::process::ChildStdout>) -> Sai
 
 #[test]
 fn an_interrupt_ends_it_with_a_summary() {
-    for stop in [Signal::INT, Signal::TERM] {
+    for stop in [Signal::INT, Signal::TERM, Signal::HUP] {
         let (child, out) = endless("-i 0.01 10.0.0.1");
         signal(&child, stop);
         let said = ended(child, out).good();

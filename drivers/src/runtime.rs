@@ -166,8 +166,8 @@ impl Runtime {
         self.waker.clone()
     }
 
-    /// From now on SIGINT, SIGTERM and SIGQUIT end a turn instead of the process, until this is
-    /// dropped.
+    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end a turn instead of the process, until this
+    /// is dropped. A SIGHUP that the process ignores stays ignored.
     ///
     /// # Errors
     /// Those of sigaction(2) and of making a pipe.

@@ -148,6 +148,8 @@ fn signals_end_a_turn_and_say_which() {
     assert!(signals.interrupt && signals.is_stop() && !signals.terminate && !signals.quit);
     let signals = caught(Signal::TERM);
     assert!(signals.terminate && signals.is_stop() && !signals.interrupt);
+    let signals = caught(Signal::HUP);
+    assert!(signals.hangup && signals.is_stop() && !signals.terminate);
     let signals = caught(Signal::QUIT);
     assert!(signals.quit && !signals.is_stop());
 }
