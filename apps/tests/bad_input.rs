@@ -63,6 +63,7 @@ fn addresses_that_do_not_go_together() {
     for (line, words) in [
         ("--addr 10.0.0.1/24 --host-addr 10.0.0.1/24 10.0.0.1", &["--addr", "10.0.0.1"][..]),
         ("--addr 10.0.0.2/24 --host-addr 10.1.0.1/24 10.0.0.1", &["same subnet"]),
+        ("--host-addr 10.1.0.1/24 10.1.0.1", &["--host-addr 10.1.0.1/24", "give --addr"]),
         ("--gateway 10.1.0.1 10.0.0.1", &["--gateway", "10.0.0.0/24"]),
         ("--gateway 10.0.0.2 10.0.0.1", &["own address"]),
         ("--addr 10.0.0.2/32 10.0.0.1", &["prefix"]),
