@@ -25,10 +25,10 @@ use crate::names::Target;
 use crate::plan::{Attachment, Plan};
 use crate::walk::{Logger, Walk, Who};
 
-/// Name of the kernel's interface in a private network.
-const PRIVATE_TAP: &str = "tap0";
-/// Names of the two ends of the wire to the built-in peer.
-const PEER_WIRE: [&str; 2] = ["veth0", "veth1"];
+/// Name of the stack's link wherever the tool makes it, whatever it is made of.
+const OWN_LINK: &str = "tap0";
+/// Name of the built-in peer's link.
+const PEER_LINK: &str = "peer0";
 
 /// A stack on a network. The fields are dropped in order: a TAP of ours is gone before anything is
 /// put back on it.
@@ -211,7 +211,7 @@ impl Network {
         let walk = Walk::default();
         let link = self.link_name.clone();
         self.watch(Who::Here, walk.observer(Who::Here, &link));
-        self.watch(Who::Peer, walk.observer(Who::Peer, PEER_WIRE[1]));
+        self.watch(Who::Peer, walk.observer(Who::Peer, PEER_LINK));
         walk
     }
 
@@ -307,7 +307,7 @@ fn open_device(plan: &Plan, mac: MacAddr) -> Result<Opened, Failure> {
 
 fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let config = SandboxConfig {
-        name: PRIVATE_TAP.into(),
+        name: OWN_LINK.into(),
         mac,
         host_address: Some(host.into()),
         mtu: plan.mtu_or_default(),
@@ -331,7 +331,7 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
 /// A wire to a second stack in this process.
 fn open_peer(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let mtu = plan.mtu_or_default() as usize;
-    let [here, there] = PEER_WIRE.map(String::from);
+    let [here, there] = [OWN_LINK, PEER_LINK].map(String::from);
     let peer_mac = mac_of(host.addr());
     let (device, peer) = veth::pair(
         DeviceConfig { name: here, mac, mtu },
