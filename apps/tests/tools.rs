@@ -75,6 +75,7 @@ fn trace_reaches_a_neighbour_by_udp_and_icmp() {
             }
         }
     }
+    tapping("--peer trace 10.0.0.1").good();
     tapping("trace -q 1 -m 5 -f 2 -n 10.0.0.1 1500").good().says(
         "traceroute to 10.0.0.1 (10.0.0.1), 5 hops max, 1500 byte packets\n \
          2  10.0.0.1  N ms\n",
