@@ -229,7 +229,7 @@ impl Network {
         self.check_capture();
         if turn.closed > 0 {
             let name = &self.link_name;
-            return Err(Failure(format!("{name} is gone; was it removed, or brought down?")));
+            return Err(Failure(format!("{name} is gone; was it removed?")));
         }
         Ok(Signals { stop: turn.signals.is_stop(), status: turn.signals.quit })
     }

@@ -11,6 +11,8 @@ use std::process::{Child, Stdio};
 use common::{Said, User, command, tapping, tapping_as, timeless, users};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tapping_drivers::netlink::Netlink;
+use tapping_drivers::testing::in_namespace;
 
 const FIRST: &str = "PING 10.0.0.1 (10.0.0.1) 56(84) bytes of data.\n";
 const RTT: &str = "rtt min/avg/max/mdev = N/N/N/N ms\nrtt p50/p90/p99/pN = N/N/N/N ms\n";
@@ -337,6 +339,23 @@ fn sigquit_asks_how_things_are() {
     let said = ended(child, out).status(0);
     let interim = timeless(&said.err);
     assert!(interim.contains(" packets, 0% loss, min/avg/ewma/max = N/N/N/N ms\n"), "{said:#?}");
+}
+
+#[test]
+fn what_was_counted_is_told_when_the_interface_goes_away() {
+    in_namespace(|| {
+        let mut netlink = Netlink::open().expect("a routing socket");
+        netlink.create_veth("ka", "kb").expect("a veth pair");
+        let mut index = |name| netlink.link(name).unwrap().expect("it was made").index;
+        let (near, far) = (index("ka"), index("kb"));
+        netlink.configure(far, None).expect("bring it up");
+        netlink.configure(near, Some("10.0.0.1/24".parse().unwrap())).expect("bring it up");
+        let (child, out) = endless("--packet kb -i 0.01 10.0.0.1");
+        netlink.delete_link(near).expect("delete it");
+        let said = ended(child, out).status(2);
+        assert!(said.out.contains("\n--- 10.0.0.1 ping statistics ---\n"), "{said:#?}");
+        assert_eq!(said.err, "tapping: kb is gone; was it removed?\n");
+    });
 }
 
 #[test]

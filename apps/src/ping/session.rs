@@ -75,12 +75,24 @@ impl Session {
         Ok(Session { network, names, runs, user_latency: args.user_latency })
     }
 
-    /// Pings until every host is done; gives the exit status.
+    /// Pings until every host is done; gives the exit status. What was counted is told even when
+    /// the network fails.
     pub fn run(&mut self, report: &mut dyn Report, walk: Option<&Walk>) -> Result<u8, Stop> {
         for run in &self.runs {
             report.start(&run.host)?;
         }
-        let mut walk = walk;
+        let end = self.ping(report, walk);
+        if !matches!(end, Err(Stop::ReaderGone)) {
+            for run in &self.runs {
+                report.summary(&run.host, &run.engine)?;
+            }
+        }
+        end?;
+        let all = self.runs.iter().all(|run| run.engine.is_success());
+        Ok(u8::from(!all))
+    }
+
+    fn ping(&mut self, report: &mut dyn Report, mut walk: Option<&Walk>) -> Result<(), Stop> {
         loop {
             if let Some(walk) = walk {
                 walk.begin(self.network.now());
@@ -106,11 +118,7 @@ impl Session {
         if let Some(walk) = walk {
             super::show_walk(walk, &self.network)?;
         }
-        for run in &self.runs {
-            report.summary(&run.host, &run.engine)?;
-        }
-        let all = self.runs.iter().all(|run| run.engine.is_success());
-        Ok(u8::from(!all))
+        Ok(())
     }
 
     /// Does what the engines ask for; gives the time of the next thing to do.
