@@ -1,7 +1,12 @@
 //! What ends a run early.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
+
+/// Tells a line on standard error. Where nobody listens any more the run is none the worse.
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// What is wrong and what to do about it, in one line: for standard error, with exit status 2.
 #[derive(Debug, Clone, PartialEq, Eq)]

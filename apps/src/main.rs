@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use cli::{Command, NetworkArgs, Parsed};
-use failure::Stop;
+use failure::{Stop, say};
 
 /// Exit status of a run that could not be done.
 const WRONG: u8 = 2;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Parsed::Wrong(why) => {
-            eprintln!("tapping: {why}");
+            say(format_args!("tapping: {why}"));
             return ExitCode::from(WRONG);
         }
     };
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(Stop::ReaderGone) => ExitCode::from(READER_GONE),
         Err(Stop::Failure(failure)) => {
-            eprintln!("tapping: {failure}");
+            say(format_args!("tapping: {failure}"));
             ExitCode::from(WRONG)
         }
     }
@@ -69,5 +69,11 @@ fn start_log(verbose: u8) {
         _ => tracing::Level::TRACE,
     };
     let ansi = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_max_level(level).with_ansi(ansi).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(ansi)
+        .with_writer(io::stderr)
+        // A log that nobody reads any more is no reason to end; by default it is one to panic.
+        .log_internal_errors(false)
+        .init();
 }

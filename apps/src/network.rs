@@ -20,15 +20,15 @@ use tapping_stack::time::Instant;
 use tapping_stack::wire::{IpCidr, Ipv4Cidr, MacAddr};
 use tapping_stack::{Config, Stack};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::names::Target;
 use crate::plan::{Attachment, Plan};
 use crate::walk::{Logger, Walk, Who};
 
-/// Name of the kernel's interface in a private network.
-const PRIVATE_TAP: &str = "tap0";
-/// Names of the two ends of the wire to the built-in peer.
-const PEER_WIRE: [&str; 2] = ["veth0", "veth1"];
+/// Name of the stack's link wherever the tool makes it, whatever it is made of.
+const OWN_LINK: &str = "tap0";
+/// Name of the built-in peer's link.
+const PEER_LINK: &str = "peer0";
 
 /// A stack on a network. The fields are dropped in order: a TAP of ours is gone before anything is
 /// put back on it.
@@ -40,7 +40,7 @@ pub struct Network {
     mac: MacAddr,
     seed: u64,
     kind: Kind,
-    capture: Option<CaptureFile>,
+    capture: Option<Recording>,
     _restore: Option<Restore>,
 }
 
@@ -57,7 +57,7 @@ enum Kind {
 /// Signals that came while waiting.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Signals {
-    /// SIGINT or SIGTERM: come to an end.
+    /// SIGINT, SIGTERM or SIGHUP: come to an end.
     pub stop: bool,
     /// SIGQUIT: say how things are.
     pub status: bool,
@@ -89,20 +89,21 @@ impl Network {
             })?,
         };
         let mac = plan.mac.unwrap_or_else(|| mac_of(plan.addr.addr()));
+        // Before anything that a signal would leave behind. A capture may be a pipe that blocks
+        // until it is read, so it is opened while a signal still ends the process.
+        let capture = plan.pcap.as_deref().map(create_capture).transpose()?;
+        let loop_failure = |error| Failure::new(format_args!("cannot start the loop: {error}"));
+        let mut runtime = Runtime::new().map_err(loop_failure)?;
+        runtime.catch_signals().map_err(loop_failure)?;
         let opened = open_device(plan, mac)?;
         let link_name = opened.device.name().to_string();
         check_link(link, &link_name)?;
         let mtu = link_mtu(plan, opened.device.as_ref())?;
-        // Last of all that can fail, so that no failure leaves a file behind.
-        let capture = plan.pcap.as_deref().map(create_capture).transpose()?;
         let device: Box<dyn Device> = match &capture {
-            Some(file) => Box::new(Capture::new(opened.device, file)),
+            Some(Recording { file, .. }) => Box::new(Capture::new(opened.device, file)),
             None => opened.device,
         };
 
-        let loop_failure = |error| Failure::new(format_args!("cannot start the loop: {error}"));
-        let mut runtime = Runtime::new().map_err(loop_failure)?;
-        runtime.catch_signals().map_err(loop_failure)?;
         let (here, link) = add_stack(&mut runtime, plan.addr, device, seed)?;
         runtime
             .stack_mut(here)
@@ -210,20 +211,25 @@ impl Network {
         let walk = Walk::default();
         let link = self.link_name.clone();
         self.watch(Who::Here, walk.observer(Who::Here, &link));
-        self.watch(Who::Peer, walk.observer(Who::Peer, PEER_WIRE[1]));
+        self.watch(Who::Peer, walk.observer(Who::Peer, PEER_LINK));
         walk
+    }
+
+    /// Lets what the stack was given to send leave now, and takes in what has arrived, without
+    /// waiting.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.begin();
+        self.runtime.flush().map_err(loop_error)
     }
 
     /// Moves frames until something has arrived for the stack's sockets, `until` or a signal.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<Signals, Failure> {
-        let turn = self
-            .runtime
-            .turn(until)
-            .map_err(|error| Failure::new(format_args!("cannot wait for packets: {error}")))?;
+        self.begin();
+        let turn = self.runtime.turn(until).map_err(loop_error)?;
         self.check_capture();
         if turn.closed > 0 {
             let name = &self.link_name;
-            return Err(Failure(format!("{name} is gone; was it removed, or brought down?")));
+            return Err(Failure(format!("{name} is gone; was it removed?")));
         }
         Ok(Signals { stop: turn.signals.is_stop(), status: turn.signals.quit })
     }
@@ -249,11 +255,18 @@ impl Network {
         Ok(())
     }
 
+    /// From the first frame on, the capture is worth keeping.
+    fn begin(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.used = true;
+        }
+    }
+
     /// Says, once, when the capture cannot be written any more.
     fn check_capture(&self) {
-        if let Some(error) = self.capture.as_ref().and_then(CaptureFile::take_error) {
+        if let Some(error) = self.capture.as_ref().and_then(|capture| capture.file.take_error()) {
             let error = Failure::new(error);
-            eprintln!("tapping: the capture ends early, the rest goes on: {error}");
+            say(format_args!("tapping: the capture ends early, the rest goes on: {error}"));
         }
     }
 }
@@ -261,13 +274,17 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         if let Some(capture) = &self.capture {
-            capture.flush();
+            capture.file.flush();
         }
         self.check_capture();
         for (reason, count) in self.runtime.stack(self.here).snapshot().drops {
             tracing::info!(count, "dropped: {}", reason.text());
         }
     }
+}
+
+fn loop_error(error: std::io::Error) -> Failure {
+    Failure::new(format_args!("cannot wait for packets: {error}"))
 }
 
 /// Whether every packet is logged (`-vv`).
@@ -290,7 +307,7 @@ fn open_device(plan: &Plan, mac: MacAddr) -> Result<Opened, Failure> {
 
 fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let config = SandboxConfig {
-        name: PRIVATE_TAP.into(),
+        name: OWN_LINK.into(),
         mac,
         host_address: Some(host.into()),
         mtu: plan.mtu_or_default(),
@@ -304,7 +321,8 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
         }
         // Whatever this system lacks, there is always somebody to ping.
         Err(error) => {
-            eprintln!("tapping: {}; using the built-in peer instead", Failure::new(error));
+            let why = Failure::new(error);
+            say(format_args!("tapping: {why}; using the built-in peer instead"));
             open_peer(plan, host, mac)
         }
     }
@@ -313,7 +331,7 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
 /// A wire to a second stack in this process.
 fn open_peer(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
     let mtu = plan.mtu_or_default() as usize;
-    let [here, there] = PEER_WIRE.map(String::from);
+    let [here, there] = [OWN_LINK, PEER_LINK].map(String::from);
     let peer_mac = mac_of(host.addr());
     let (device, peer) = veth::pair(
         DeviceConfig { name: here, mac, mtu },
@@ -380,13 +398,28 @@ fn link_mtu(plan: &Plan, device: &dyn Device) -> Result<usize, Failure> {
     Ok(mtu)
 }
 
-fn create_capture(path: &Path) -> Result<CaptureFile, Failure> {
-    CaptureFile::create(path).map_err(|error| {
+/// A capture, which goes away with a run that never came to anything.
+struct Recording {
+    file: CaptureFile,
+    used: bool,
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.used {
+            self.file.discard();
+        }
+    }
+}
+
+fn create_capture(path: &Path) -> Result<Recording, Failure> {
+    let created = CaptureFile::create(path).map_err(|error| {
         Failure::new(format_args!(
             "cannot write the capture {}: {error}; choose another file with --pcap",
             path.display()
         ))
-    })
+    });
+    Ok(Recording { file: created?, used: false })
 }
 
 /// A stack with one address, on its device.
@@ -441,9 +474,9 @@ impl Restore {
         let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
         if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
             let name = &self.link.name;
-            eprintln!(
+            say(format_args!(
                 "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
-            );
+            ));
         }
         if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
             netlink.add_address(index, address).map_err(Failure::new)?;

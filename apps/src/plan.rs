@@ -59,10 +59,12 @@ impl Plan {
     pub fn new(args: &NetworkArgs) -> Result<Self, Failure> {
         let addr = match (args.addr, args.host_addr) {
             (Some(addr), _) => addr,
-            (None, Some(host)) if !default_addr().contains(host.addr()) => neighbour_of(host)
-                .ok_or_else(|| {
-                    Failure(format!("{host} leaves no address for the stack; give --addr"))
-                })?,
+            (None, Some(host)) if !default_addr().contains(host.addr()) => {
+                return Err(Failure(format!(
+                    "--host-addr {host} is outside {DEFAULT_ADDR}, the stack's own address; give \
+                     --addr in the same subnet too"
+                )));
+            }
             (None, _) => default_addr(),
         };
         let host = match args.host_addr {

@@ -63,6 +63,7 @@ fn addresses_that_do_not_go_together() {
     for (line, words) in [
         ("--addr 10.0.0.1/24 --host-addr 10.0.0.1/24 10.0.0.1", &["--addr", "10.0.0.1"][..]),
         ("--addr 10.0.0.2/24 --host-addr 10.1.0.1/24 10.0.0.1", &["same subnet"]),
+        ("--host-addr 10.1.0.1/24 10.1.0.1", &["--host-addr 10.1.0.1/24", "give --addr"]),
         ("--gateway 10.1.0.1 10.0.0.1", &["--gateway", "10.0.0.0/24"]),
         ("--gateway 10.0.0.2 10.0.0.1", &["own address"]),
         ("--addr 10.0.0.2/32 10.0.0.1", &["prefix"]),
@@ -119,25 +120,41 @@ fn a_refused_run_leaves_no_capture_behind() {
     }
 }
 
-#[test]
-fn a_disk_that_fills_up_is_told_once_and_the_ping_goes_on() {
-    let scratch = Scratch::new("small");
+/// Runs `script` as sh(1), with the command and `args` behind the words "$1" and `file` on a disk of
+/// `size` bytes mounted for it alone; `None` where that cannot be done here.
+fn on_a_small_disk(size: usize, script: &str, args: &[&str]) -> Option<Said> {
+    let scratch = Scratch::new(&format!("small-{size}"));
     let mounted = scratch.path("disk");
     fs::create_dir(&mounted).unwrap();
-    // A disk of one page, in a mount namespace of its own.
-    let script = "mount -t tmpfs -o size=4096 none \"$1\" && shift && exec \"$@\"";
+    let script =
+        format!("mount -t tmpfs -o size={size} none \"$1\" && cd \"$1\" && shift && {script}");
     let mut command = Command::new("unshare");
-    command.args(["-Urm", "sh", "-c", script, "sh"]).arg(&mounted).arg(&*BINARY);
-    command.arg("--pcap").arg(mounted.join("x.pcapng"));
-    command.args(["--peer", "-q", "-c", "2000", "-i", "0", "10.0.0.1"]);
+    command.args(["-Urm", "sh", "-c", &script, "sh"]).arg(&mounted).arg(&*BINARY).args(args);
     let output = command.output();
-    let Ok(output) = output.map_err(|error| skip(&format!("no unshare(1): {error}"))) else {
-        return;
-    };
+    let output = output.map_err(|error| skip(&format!("no unshare(1): {error}"))).ok()?;
     let said = Said::from_output(format!("{command:?}"), &output);
     if said.err.starts_with("unshare: ") || said.err.starts_with("mount: ") {
-        return skip(&format!("cannot mount a small disk here: {}", said.err.trim()));
+        skip(&format!("cannot mount a small disk here: {}", said.err.trim()));
+        return None;
     }
+    Some(said)
+}
+
+#[test]
+fn a_full_disk_is_left_without_an_empty_capture() {
+    let script = "head -c 4096 /dev/zero > full; \"$@\"; status=$?; ls; exit $status";
+    let args = ["--pcap", "x.pcapng", "--peer", "-c", "1", "10.0.0.1"];
+    let Some(said) = on_a_small_disk(4096, script, &args) else { return };
+    assert_eq!((said.status, said.out.as_str()), (2, "full\n"), "{said:#?}");
+    assert!(said.err.contains("No space left on device"), "{said:#?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:#?}");
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_once_and_the_ping_goes_on() {
+    let line = "--pcap x.pcapng --peer -q -c 2000 -i 0 10.0.0.1";
+    let args: Vec<&str> = line.split(' ').collect();
+    let Some(said) = on_a_small_disk(4096, "exec \"$@\"", &args) else { return };
     assert_eq!(said.status, 0, "{said:#?}");
     assert_eq!(said.err.matches("No space left on device").count(), 1, "{said:#?}");
     assert_eq!(said.err.lines().count(), 1, "{said:#?}");

@@ -4,11 +4,15 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 
 use common::{Said, User, command, tapping, tapping_as, timeless, users};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tapping_drivers::netlink::Netlink;
+use tapping_drivers::testing::in_namespace;
 
 const FIRST: &str = "PING 10.0.0.1 (10.0.0.1) 56(84) bytes of data.\n";
 const RTT: &str = "rtt min/avg/max/mdev = N/N/N/N ms\nrtt p50/p90/p99/pN = N/N/N/N ms\n";
@@ -91,6 +95,17 @@ fn quiet_flood_and_preload() {
 }
 
 #[test]
+fn a_preload_longer_than_the_neighbours_queue_loses_nothing() {
+    // Each request leaves as it is made, so the neighbour is known before its queue is full.
+    for user in users() {
+        for peer in ["", "--peer "] {
+            let said = tapping_as(user, &format!("{peer}-q -l 200 -c 200 10.0.0.1")).good();
+            assert!(said.out.contains("200 received, 0% packet loss"), "{said:#?}");
+        }
+    }
+}
+
+#[test]
 fn patterns_stamps_and_routes() {
     let said = tapping("-c 1 -p abc 10.0.0.1").good();
     assert!(said.out.starts_with("PATTERN: 0xab0c\nPING "), "{said:#?}");
@@ -110,8 +125,14 @@ fn sources() {
     let said = tapping("-c 1 -I 10.0.0.2 10.0.0.1").good();
     let first = "PING 10.0.0.1 (10.0.0.1) from 10.0.0.2 : 56(84) bytes of data.\n";
     assert!(said.out.starts_with(first), "{said:#?}");
-    let said = tapping("--peer -c 1 -I veth0 10.0.0.1").good();
-    assert!(said.out.starts_with("PING 10.0.0.1 (10.0.0.1) from 10.0.0.2 veth0: "), "{said:#?}");
+    // The link has one name, whoever runs the tool and whatever is at the other end.
+    for user in users() {
+        for peer in ["", "--peer "] {
+            let said = tapping_as(user, &format!("{peer}-c 1 -I tap0 10.0.0.1")).good();
+            let first = "PING 10.0.0.1 (10.0.0.1) from 10.0.0.2 tap0: ";
+            assert!(said.out.starts_with(first), "{said:#?}");
+        }
+    }
 }
 
 #[test]
@@ -295,7 +316,7 @@ fn ended(mut child: Child, mut out: BufReader<std::process::ChildStdout>) -> Sai
 
 #[test]
 fn an_interrupt_ends_it_with_a_summary() {
-    for stop in [Signal::INT, Signal::TERM] {
+    for stop in [Signal::INT, Signal::TERM, Signal::HUP] {
         let (child, out) = endless("-i 0.01 10.0.0.1");
         signal(&child, stop);
         let said = ended(child, out).good();
@@ -321,6 +342,23 @@ fn sigquit_asks_how_things_are() {
 }
 
 #[test]
+fn what_was_counted_is_told_when_the_interface_goes_away() {
+    in_namespace(|| {
+        let mut netlink = Netlink::open().expect("a routing socket");
+        netlink.create_veth("ka", "kb").expect("a veth pair");
+        let mut index = |name| netlink.link(name).unwrap().expect("it was made").index;
+        let (near, far) = (index("ka"), index("kb"));
+        netlink.configure(far, None).expect("bring it up");
+        netlink.configure(near, Some("10.0.0.1/24".parse().unwrap())).expect("bring it up");
+        let (child, out) = endless("--packet kb -i 0.01 10.0.0.1");
+        netlink.delete_link(near).expect("delete it");
+        let said = ended(child, out).status(2);
+        assert!(said.out.contains("\n--- 10.0.0.1 ping statistics ---\n"), "{said:#?}");
+        assert_eq!(said.err, "tapping: kb is gone; was it removed?\n");
+    });
+}
+
+#[test]
 fn it_ends_when_nobody_reads_any_more() {
     let (mut child, out) = endless("-i 0.01 10.0.0.1");
     drop(out);
@@ -329,4 +367,36 @@ fn it_ends_when_nobody_reads_any_more() {
     let status = child.wait().expect("wait");
     assert_eq!(status.code(), Some(141), "{errors}");
     assert!(!errors.contains("panic") && !errors.contains("cannot write"), "{errors}");
+}
+
+#[test]
+fn a_reader_that_goes_after_the_first_line_causes_no_panic() {
+    let line = "--peer -q --walk -c 1 -W 0.3 10.0.0.9";
+    let mut child = command(User::Own, line.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the command");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    out.read_line(&mut String::new()).expect("a first line");
+    drop(out);
+    let output = child.wait_with_output().expect("wait");
+    let said = Said::from_output(line.into(), &output).status(141);
+    assert_eq!(said.err, "");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_changes_nothing() {
+    for (line, status) in [
+        ("-vv --peer -q -c 2 -i 0.01 10.0.0.1", 0),
+        ("--peer -b -q -c 1 -W 0.1 10.0.0.255", 1),
+        ("--nonsense", 2),
+        ("192.0.2.1", 2),
+    ] {
+        let (reader, writer) = UnixStream::pair().expect("a pair of sockets");
+        drop(reader);
+        let mut command = command(User::Own, line.split(' '));
+        command.stderr(OwnedFd::from(writer)).stdout(Stdio::null());
+        assert_eq!(command.status().expect("run").code(), Some(status), "{line}");
+    }
 }

@@ -27,7 +27,7 @@ fn arping_asks_and_counts_as_iputils() {
         let said = tapping_as(user, "arping --peer -c 2 -i 0.01 10.0.0.1").good();
         assert_eq!(
             macless(&said.out),
-            "ARPING 10.0.0.1 from 10.0.0.2 veth0\n\
+            "ARPING 10.0.0.1 from 10.0.0.2 tap0\n\
              Unicast reply from 10.0.0.1 [MAC]  Nms\n\
              Unicast reply from 10.0.0.1 [MAC]  Nms\n\
              Sent 2 probes (1 broadcast(s))\nReceived 2 response(s)\n",
@@ -44,8 +44,7 @@ fn arping_asks_and_counts_as_iputils() {
 fn arping_hears_nobody() {
     let said = tapping("arping -c 2 -i 0.01 10.0.0.9").status(1);
     let (first, rest) = said.out.split_once('\n').expect("several lines");
-    // The link is called after what joins it to the kernel, or to the peer.
-    assert!(first.starts_with("ARPING 10.0.0.9 from 10.0.0.2 "), "{said:#?}");
+    assert_eq!(first, "ARPING 10.0.0.9 from 10.0.0.2 tap0");
     assert_eq!(rest, "Sent 2 probes (2 broadcast(s))\nReceived 0 response(s)\n");
     tapping("arping -c 5 -w 0.05 10.0.0.1").status(1);
 }
@@ -76,6 +75,7 @@ fn trace_reaches_a_neighbour_by_udp_and_icmp() {
             }
         }
     }
+    tapping("--peer trace 10.0.0.1").good();
     tapping("trace -q 1 -m 5 -f 2 -n 10.0.0.1 1500").good().says(
         "traceroute to 10.0.0.1 (10.0.0.1), 5 hops max, 1500 byte packets\n \
          2  10.0.0.1  N ms\n",
@@ -216,6 +216,13 @@ fn errors_from_a_router() {
         let line = "\nFrom 10.0.0.1 icmp_seq=1 Frag needed and DF set (mtu = 1200)\n";
         assert!(too_long.out.contains(line), "{too_long:#?}");
         assert_eq!(too_long.err, "ping: local error: message too long, mtu=1200\n");
+        // What came about the first is not lost when the second, sent at once, is too long to leave.
+        let both = tapping(&format!("{routed} -M do -l 2 -c 2 -s 1300 10.1.0.9")).status(1);
+        assert!(both.out.contains(line) && both.out.contains("+2 errors"), "{both:#?}");
+        tapping(&format!("trace {routed} -n -I -F -q 2 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
+            "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
+             2  10.0.0.1  N ms !F-1200 * !F-1200\n",
+        );
         tapping(&format!("trace {routed} -n -q 2 -m 2 -w 0.2 10.1.0.9")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 60 byte packets\n \
              1  10.0.0.1  N ms  N ms\n \

@@ -86,6 +86,13 @@ pub struct Turn {
     pub signals: Signals,
 }
 
+impl Turn {
+    /// Whether there is something to tell the caller of.
+    fn is_eventful(&self) -> bool {
+        self.received > 0 || self.closed > 0 || self.woken || self.signals != Signals::default()
+    }
+}
+
 /// Ends a turn's sleep from another thread.
 #[derive(Debug, Clone)]
 pub struct Waker(Arc<mio::Waker>);
@@ -113,6 +120,10 @@ pub struct Runtime {
     signals: Option<SignalPipe>,
     stacks: Vec<Stack>,
     ports: Vec<Port>,
+    /// What [`flush`](Self::flush) met since the last turn, for the next to tell.
+    flushed: Turn,
+    /// A timer ran in a flush since the last turn.
+    flushed_timers: bool,
 }
 
 impl Runtime {
@@ -135,6 +146,8 @@ impl Runtime {
             signals: None,
             stacks: Vec::new(),
             ports: Vec::new(),
+            flushed: Turn::default(),
+            flushed_timers: false,
         })
     }
 
@@ -153,8 +166,8 @@ impl Runtime {
         self.waker.clone()
     }
 
-    /// From now on SIGINT, SIGTERM and SIGQUIT end a turn instead of the process, until this is
-    /// dropped.
+    /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end a turn instead of the process, until this
+    /// is dropped. A SIGHUP that the process ignores stays ignored.
     ///
     /// # Errors
     /// Those of sigaction(2) and of making a pipe.
@@ -258,13 +271,14 @@ impl Runtime {
     /// Those of polling. What goes wrong with a device is counted in its [`PortStats`], and takes
     /// its link down when it is gone.
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Turn> {
-        let mut turn = Turn::default();
+        let mut turn = std::mem::take(&mut self.flushed);
+        let flushed = turn.is_eventful() | std::mem::take(&mut self.flushed_timers);
         let now = self.now();
         // What a timer did, or the loopback brought, may be what the caller waits for.
         let ran = self.run_timers(now);
         self.transmit(now, &mut turn);
         self.receive(&mut turn);
-        let busy = ran || turn.received > 0 || self.ports.iter().any(Port::has_more);
+        let busy = flushed || ran || turn.is_eventful() || self.ports.iter().any(Port::has_more);
         self.wait(deadline, busy, &mut turn)?;
 
         self.receive(&mut turn);
@@ -273,6 +287,23 @@ impl Runtime {
         self.transmit(now, &mut turn);
         turn.deadline = deadline.is_some_and(|deadline| now >= deadline);
         Ok(turn)
+    }
+
+    /// Does what there is to do now, once, and does not sleep: what the stacks were given to send
+    /// leaves, and what has arrived is received. The next [`turn`](Self::turn) tells of it, and
+    /// does not sleep when it was anything to tell.
+    ///
+    /// # Errors
+    /// Those of [`turn`](Self::turn).
+    pub fn flush(&mut self) -> io::Result<()> {
+        let mut turn = std::mem::take(&mut self.flushed);
+        let now = self.now();
+        self.flushed_timers |= self.run_timers(now);
+        self.transmit(now, &mut turn);
+        let polled = self.wait(None, true, &mut turn);
+        self.receive(&mut turn);
+        self.flushed = turn;
+        polled
     }
 
     /// Runs the timers that are due; tells whether there were any.
@@ -368,7 +399,7 @@ impl Runtime {
                 TIMER => self.timer.fired(),
                 SIGNALS => {
                     if let Some(signals) = &mut self.signals {
-                        turn.signals = signals.take();
+                        turn.signals |= signals.take();
                     }
                 }
                 Token(token) => {

@@ -37,7 +37,8 @@ pub enum SandboxKind {
 /// What a sandbox is to be like.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
-    /// Name of the kernel's interface; a "%d" in it becomes 0.
+    /// Name of the stack's link; a "%d" in it becomes 0. A TAP is the kernel's interface too; the
+    /// kernel's end of a veth pair is called this and "-k".
     pub name: String,
     /// The stack's link-layer address.
     pub mac: MacAddr,
@@ -151,17 +152,21 @@ impl Sandbox {
                 Err(error) => return Err(error.into()),
             },
         };
-        let host = existing(&mut netlink, &config.name)?;
-        quiet(&config.name);
+        let host_name = match kind {
+            SandboxKind::Tap => config.name.clone(),
+            SandboxKind::PacketSocket => host_end(&config.name),
+        };
+        let host = existing(&mut netlink, &host_name)?;
+        quiet(&host_name);
         netlink.set_up(host.index, true)?;
         if kind == SandboxKind::PacketSocket {
-            wait_operational(&mut netlink, &config.name)?;
+            wait_operational(&mut netlink, &host_name)?;
             wait_operational(&mut netlink, device.name())?;
         }
         if let Some(address) = config.host_address {
             netlink.add_address(host.index, address)?;
         }
-        let host = existing(&mut netlink, &config.name)?;
+        let host = existing(&mut netlink, &host_name)?;
         Ok(Sandbox { device, kind, host })
     }
 }
@@ -177,24 +182,25 @@ fn packet_socket(
     config: &SandboxConfig,
     netlink: &mut Netlink,
 ) -> Result<Box<dyn Device>, DeviceError> {
-    let end = stack_end(&config.name);
-    netlink.create_veth(&config.name, &end)?;
-    for name in [config.name.as_str(), end.as_str()] {
+    let end = config.name.as_str();
+    let host = host_end(end);
+    netlink.create_veth(&host, end)?;
+    for name in [host.as_str(), end] {
         disable_offloads(name)
             .map_err(|error| DeviceError::system(format!("turn off offloads of {name}"), error))?;
         let index = existing(netlink, name)?.index;
         netlink.set_mtu(index, config.mtu)?;
     }
-    quiet(&end);
-    let index = existing(netlink, &end)?.index;
+    quiet(end);
+    let index = existing(netlink, end)?.index;
     netlink.set_no_arp(index, true)?;
     netlink.set_up(index, true)?;
-    Ok(Box::new(PacketSocket::open(&end, config.mac)?))
+    Ok(Box::new(PacketSocket::open(end, config.mac)?))
 }
 
-/// A name for the stack's end of the pair, as near to the kernel's as the length allows.
-fn stack_end(name: &str) -> String {
-    const SUFFIX: &str = "-st";
+/// A name for the kernel's end of the pair, as near to the stack's as the length allows.
+fn host_end(name: &str) -> String {
+    const SUFFIX: &str = "-k";
     let mut end = name.to_owned();
     while end.len() + SUFFIX.len() > MAX_NAME_LEN {
         end.pop();

@@ -87,7 +87,7 @@ fn we_enter_and_ping_the_kernel() -> Result<(), SandboxError> {
     let outside = namespace("net");
     let sandbox = Sandbox::enter(&config())?;
     assert_ne!(namespace("net"), outside);
-    assert_eq!(sandbox.host.name, "tap0");
+    assert_eq!(sandbox.device.name(), "tap0");
     let mut host = Host::new(sandbox.device, "10.0.0.2/24");
     for size in [0, 56, 20_000] {
         assert_eq!(host.ping(HOST_ADDR, 1, &pattern(size)), pattern(size));

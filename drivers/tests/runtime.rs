@@ -102,6 +102,23 @@ fn a_turn_sleeps_to_its_deadline_and_no_shorter() {
 }
 
 #[test]
+fn a_flush_sends_at_once_and_the_next_turn_tells_what_came() {
+    let (a, b) = veth::pair(end(1, 1500), end(2, 1500));
+    let mut host = Host::new(a, "10.0.0.1/24");
+    add(&mut host.runtime, b, "10.0.0.2/24");
+    host.ping(B, 0, &pattern(8));
+    let socket = host.stack().open_ping(None).unwrap();
+    let now = host.runtime.now();
+    host.stack().send_to(now, socket, B.into(), &echo(1, &pattern(8))).unwrap();
+    // The request with one, the reply with the other.
+    host.runtime.flush().unwrap();
+    host.runtime.flush().unwrap();
+    assert!(host.stack().recv(socket).is_some(), "the reply is not there");
+    let turn = host.runtime.turn(None).unwrap();
+    assert!(turn.received >= 2 && turn.transmitted >= 2, "{turn:?}");
+}
+
+#[test]
 fn another_thread_ends_a_turn_that_has_no_deadline() {
     let mut runtime = Runtime::new().unwrap();
     let waker = runtime.waker();
@@ -131,6 +148,8 @@ fn signals_end_a_turn_and_say_which() {
     assert!(signals.interrupt && signals.is_stop() && !signals.terminate && !signals.quit);
     let signals = caught(Signal::TERM);
     assert!(signals.terminate && signals.is_stop() && !signals.interrupt);
+    let signals = caught(Signal::HUP);
+    assert!(signals.hangup && signals.is_stop() && !signals.terminate);
     let signals = caught(Signal::QUIT);
     assert!(signals.quit && !signals.is_stop());
 }

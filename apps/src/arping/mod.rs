@@ -38,13 +38,31 @@ pub fn run(args: &ArpingArgs) -> Result<u8, Stop> {
     if !args.quiet {
         writeln!(out, "ARPING {} from {} {}", target.addr, config.source, network.link_name())?;
     }
+    let end = ask(args, &target, &mut network, &heard, &mut engine, &mut out);
+    if !args.quiet && !matches!(end, Err(Stop::ReaderGone)) {
+        write!(out, "{}", summary(&engine.counters()))?;
+    }
+    end?;
+    Ok(engine.exit_status())
+}
+
+/// Asks until the engine has had enough.
+fn ask(
+    args: &ArpingArgs,
+    target: &Target,
+    network: &mut Network,
+    heard: &Heard,
+    engine: &mut Engine,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
     loop {
         let wake = match engine.poll(network.now()) {
-            Action::Finish => break,
+            Action::Finish => return Ok(()),
             Action::Send(to, message) => {
                 let now = network.now();
-                send(&mut network, now, to, &message);
+                send(network, now, to, &message);
                 engine.sent(now);
+                network.flush()?;
                 continue;
             }
             Action::Wait(until) => until,
@@ -60,10 +78,6 @@ pub fn run(args: &ArpingArgs) -> Result<u8, Stop> {
             engine.stop();
         }
     }
-    if !args.quiet {
-        write!(out, "{}", summary(&engine.counters()))?;
-    }
-    Ok(engine.exit_status())
 }
 
 fn mode(args: &ArpingArgs) -> Result<Mode, Failure> {

@@ -2,11 +2,12 @@
 
 pub mod values;
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 
 /// Ping and debug networks from a TCP/IP stack that is not the kernel's.
@@ -297,9 +298,9 @@ pub enum Parsed {
 }
 
 /// Reads the command line, program name first.
-pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Parsed {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     use clap::error::ErrorKind;
-    match Cli::try_parse_from(args) {
+    match Cli::try_parse_from(subcommand_first(args.into_iter().collect())) {
         Ok(cli) => Parsed::Run(Box::new(cli.command.unwrap_or(Command::Ping(cli.ping)))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -308,6 +309,40 @@ pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Parsed {
             _ => Parsed::Wrong(one_line(&error.render().to_string())),
         },
     }
+}
+
+/// Every subcommand takes the network options, so they may stand before its name; the parser wants
+/// them behind it. After any other option a word is a host.
+fn subcommand_first(mut words: Vec<OsString>) -> Vec<OsString> {
+    let commands = Cli::command();
+    let network = NetworkArgs::augment_args(clap::Command::new("network"));
+    let mut at = 1;
+    while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
+        if commands.find_subcommand(word).is_some() {
+            let command = words.remove(at);
+            words.insert(1, command);
+            break;
+        }
+        let Some(length) = option_length(&network, word) else { break };
+        at += length;
+    }
+    words
+}
+
+/// How many words the option that begins with `word` takes, if `command` has it.
+fn option_length(command: &clap::Command, word: &str) -> Option<usize> {
+    let takes_value = |arg: &clap::Arg| arg.get_action().takes_values();
+    if let Some(long) = word.strip_prefix("--") {
+        let name = long.split_once('=').map_or(long, |(name, _)| name);
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name))?;
+        return Some(if takes_value(arg) && name == long { 2 } else { 1 });
+    }
+    let shorts = word.strip_prefix('-').filter(|shorts| !shorts.is_empty())?;
+    let is_flag = |short| {
+        let mut args = command.get_arguments();
+        args.any(|arg| arg.get_short() == Some(short) && !takes_value(arg))
+    };
+    shorts.chars().all(is_flag).then_some(1)
 }
 
 /// The first paragraph of clap's message as one line, and where to read more.

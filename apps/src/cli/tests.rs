@@ -1,5 +1,3 @@
-use clap::CommandFactory;
-
 use super::*;
 
 fn parsed(line: &str) -> Parsed {
@@ -72,6 +70,23 @@ fn the_network_options_go_with_every_subcommand() {
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));
     }
+}
+
+#[test]
+fn network_options_may_stand_before_the_subcommand() {
+    for line in [
+        "--peer trace --mtu 900 -vv h",
+        "-v --peer --mtu=900 -v trace h",
+        "--mtu 900 -vv --peer trace h",
+    ] {
+        let Command::Trace(args) = command(line) else { panic!("{line} is not a trace") };
+        let NetworkArgs { peer, mtu, verbose, .. } = args.network;
+        assert_eq!((args.host.as_str(), peer, mtu, verbose), ("h", true, Some(900), 2), "{line}");
+    }
+    // The value of an option is no subcommand, and after options of ping a word is a host.
+    assert_eq!(ping("--tap trace h").network.tap.as_deref(), Some("trace"));
+    assert_eq!(ping("-c 1 trace").hosts, ["trace"]);
+    assert_eq!(ping("h trace").hosts, ["h", "trace"]);
 }
 
 #[test]

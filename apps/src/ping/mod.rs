@@ -17,12 +17,12 @@ mod window;
 pub use payload::MAX_SIZE;
 pub use stats::Millis;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::cli::PingArgs;
-use crate::failure::{Failure, Stop};
+use crate::failure::{Failure, Stop, say};
 use crate::names::{self, Names, Target};
 use crate::network::Network;
 use crate::plan::Plan;
@@ -115,7 +115,7 @@ fn check_broadcast(args: &PingArgs, plan: &Plan, target: &Target) -> Result<(), 
                 .into(),
         ));
     }
-    eprintln!("WARNING: pinging broadcast address");
+    say("WARNING: pinging broadcast address");
     Ok(())
 }
 
@@ -147,6 +147,6 @@ fn report(args: &PingArgs) -> Box<dyn Report> {
 }
 
 /// Prints the way of the first request, once its reply is there or the run is over.
-fn show_walk(walk: &Walk, network: &Network) {
-    print!("\n{}", walk.show(network.other_side()));
+fn show_walk(walk: &Walk, network: &Network) -> io::Result<()> {
+    write!(io::stdout(), "\n{}", walk.show(network.other_side()))
 }

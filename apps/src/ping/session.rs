@@ -75,12 +75,24 @@ impl Session {
         Ok(Session { network, names, runs, user_latency: args.user_latency })
     }
 
-    /// Pings until every host is done; gives the exit status.
+    /// Pings until every host is done; gives the exit status. What was counted is told even when
+    /// the network fails.
     pub fn run(&mut self, report: &mut dyn Report, walk: Option<&Walk>) -> Result<u8, Stop> {
         for run in &self.runs {
             report.start(&run.host)?;
         }
-        let mut walk = walk;
+        let end = self.ping(report, walk);
+        if !matches!(end, Err(Stop::ReaderGone)) {
+            for run in &self.runs {
+                report.summary(&run.host, &run.engine)?;
+            }
+        }
+        end?;
+        let all = self.runs.iter().all(|run| run.engine.is_success());
+        Ok(u8::from(!all))
+    }
+
+    fn ping(&mut self, report: &mut dyn Report, mut walk: Option<&Walk>) -> Result<(), Stop> {
         loop {
             if let Some(walk) = walk {
                 walk.begin(self.network.now());
@@ -92,7 +104,7 @@ impl Session {
             let signals = self.network.wait(wake)?;
             self.take(report)?;
             if let Some(done) = walk.take_if(|walk| walk.is_complete()) {
-                super::show_walk(done, &self.network);
+                super::show_walk(done, &self.network)?;
             }
             if signals.stop {
                 self.runs.iter_mut().for_each(|run| run.engine.stop());
@@ -104,13 +116,9 @@ impl Session {
             }
         }
         if let Some(walk) = walk {
-            super::show_walk(walk, &self.network);
+            super::show_walk(walk, &self.network)?;
         }
-        for run in &self.runs {
-            report.summary(&run.host, &run.engine)?;
-        }
-        let all = self.runs.iter().all(|run| run.engine.is_success());
-        Ok(u8::from(!all))
+        Ok(())
     }
 
     /// Does what the engines ask for; gives the time of the next thing to do.
@@ -120,7 +128,8 @@ impl Session {
             loop {
                 let event = match run.engine.poll(self.network.now()) {
                     Action::Send(sequence) => {
-                        send(&mut self.network, run, sequence, report)?;
+                        send(&mut self.network, run, sequence, &mut self.names, report)?;
+                        self.network.flush()?;
                         continue;
                     }
                     Action::Outstanding(sequence) => Event::Outstanding { sequence },
@@ -237,6 +246,7 @@ fn send(
     network: &mut Network,
     run: &mut Run,
     sequence: u16,
+    names: &mut Names,
     report: &mut dyn Report,
 ) -> Result<(), Stop> {
     let wall = Clock::wall();
@@ -246,7 +256,7 @@ fn send(
     let (outcome, event) = match stack.send_to(now, run.socket, run.host.addr, message) {
         Ok(()) => (Sent::Ok, Some(Event::Sent)),
         Err(SocketError::NoBufferSpace) => (Sent::Busy, None),
-        Err(SocketError::MessageTooLong) => match local_mtu(network, run.socket) {
+        Err(SocketError::MessageTooLong) => match local_mtu(network, run, names, report)? {
             Some(mtu) => (Sent::Refused, Some(Event::TooLong { mtu })),
             None => {
                 let reason = SocketError::MessageTooLong.to_string();
@@ -262,16 +272,24 @@ fn send(
     Ok(())
 }
 
-/// The MTU that the stack says a request exceeded, from the socket's error queue.
-fn local_mtu(network: &mut Network, socket: SocketId) -> Option<u32> {
+/// The MTU that the stack says a request exceeded, from the socket's error queue. What else is in
+/// the queue is about requests before.
+fn local_mtu(
+    network: &mut Network,
+    run: &mut Run,
+    names: &mut Names,
+    report: &mut dyn Report,
+) -> Result<Option<u32>, Stop> {
     let mut mtu = None;
-    while let Some(error) = network.stack().recv_error(socket) {
-        if error.origin == ErrorOrigin::Local {
+    while let Some(error) = network.stack().recv_error(run.socket) {
+        if error.origin == ErrorOrigin::Local && error.error == SocketError::MessageTooLong {
             mtu = Some(error.info);
+        } else {
+            icmp_error(run, &error, names, report)?;
         }
         network.stack().recycle(error.packet);
     }
-    mtu
+    Ok(mtu)
 }
 
 fn reply(

@@ -41,10 +41,17 @@ fn the_other_side_is_found_in_the_subnet_that_was_given() {
     assert_eq!(host("192.168.7.1/31").unwrap(), cidr("192.168.7.0/31"));
     assert_eq!(host("192.168.7.6/30").unwrap(), cidr("192.168.7.5/30"));
     assert!(host("192.168.7.9/32").unwrap_err().0.contains("shorter prefix"));
-    let plan = Plan::new(&NetworkArgs { host_addr: cidr("172.16.0.1/12"), ..args() }).unwrap();
-    assert_eq!(plan.addr, cidr("172.16.0.2/12").unwrap());
     let plan = Plan::new(&NetworkArgs { host_addr: cidr("10.0.0.9/24"), ..args() }).unwrap();
     assert_eq!(plan.addr, cidr("10.0.0.2/24").unwrap());
+}
+
+#[test]
+fn the_stacks_default_address_is_not_moved_unasked() {
+    for tap in [None, Some("t0".to_string())] {
+        let args = NetworkArgs { host_addr: cidr("172.16.0.1/12"), tap, ..args() };
+        let error = Plan::new(&args).unwrap_err().0;
+        assert!(error.contains("outside 10.0.0.2/24") && error.contains("--addr"), "{error}");
+    }
 }
 
 #[test]

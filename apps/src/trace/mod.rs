@@ -59,8 +59,9 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
             Action::Finish => break,
             Action::Send { index, ttl } => {
                 let now = network.now();
-                let outcome = prober.send(&mut network, now, index, ttl);
+                let outcome = prober.send(&mut network, now, index, ttl, &mut engine);
                 engine.sent(now, index, outcome);
+                network.flush()?;
                 continue;
             }
             Action::Wait(until) => until,

@@ -90,6 +90,7 @@ impl Prober {
         now: Instant,
         index: usize,
         ttl: u8,
+        engine: &mut Engine,
     ) -> Result<(), String> {
         let number = self.first.wrapping_add(index as u16);
         match self.kind {
@@ -111,7 +112,7 @@ impl Prober {
         }
         match stack.send_to(now, self.socket, self.target.into(), &self.message) {
             Ok(()) => Ok(()),
-            Err(SocketError::MessageTooLong) => Err(self.too_long(network)),
+            Err(SocketError::MessageTooLong) => Err(self.too_long(network, engine)),
             Err(error) => Err(local_note(error)),
         }
     }
@@ -184,12 +185,15 @@ impl Prober {
         usize::from(number.wrapping_sub(self.first))
     }
 
-    /// The note on a probe that the stack finds too long; the MTU is in the error queue.
-    fn too_long(&self, network: &mut Network) -> String {
+    /// The note on a probe that the stack finds too long; the MTU is in the error queue, behind
+    /// what came about probes before.
+    fn too_long(&self, network: &mut Network, engine: &mut Engine) -> String {
         let mut note = "!F".to_string();
         while let Some(report) = network.stack().recv_error(self.socket) {
-            if report.origin == ErrorOrigin::Local {
+            if report.origin == ErrorOrigin::Local && report.error == SocketError::MessageTooLong {
                 note = unreachable_note(4, report.info);
+            } else {
+                self.error(&report, engine);
             }
             network.stack().recycle(report.packet);
         }

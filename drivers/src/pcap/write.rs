@@ -1,9 +1,9 @@
 //! Writing pcapng.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tapping_stack::Capabilities;
@@ -64,22 +64,32 @@ struct Inner {
     last_flush: Duration,
     stopped: bool,
     error: Option<io::Error>,
+    /// Where the file is, if there was none before.
+    made: Option<PathBuf>,
 }
 
 impl CaptureFile {
     /// Creates the file, or empties it, and writes the section header.
     ///
     /// # Errors
-    /// Those of creating and writing the file.
+    /// Those of creating and writing the file. No file is left that was not there before.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let (file, made) = match File::create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (File::create(path)?, None)
+            }
+            result => (result?, Some(path.to_owned())),
+        };
         let mut inner = Inner {
-            file: File::create(path)?,
+            file,
             buffer: Vec::with_capacity(2 * BUFFER_LEN),
             written: 0,
             interfaces: 0,
             last_flush: Clock::wall(),
             stopped: false,
             error: None,
+            made,
         };
         inner.block(SECTION_HEADER_BLOCK, |buffer| {
             buffer.extend_from_slice(&BYTE_ORDER_MAGIC.to_le_bytes());
@@ -93,7 +103,10 @@ impl CaptureFile {
         });
         inner.flush();
         match inner.error.take() {
-            Some(error) => Err(error),
+            Some(error) => {
+                inner.discard();
+                Err(error)
+            }
             None => Ok(CaptureFile { inner: Arc::new(Mutex::new(inner)) }),
         }
     }
@@ -122,6 +135,12 @@ impl CaptureFile {
     /// Writes what is gathered.
     pub fn flush(&self) {
         self.lock().flush();
+    }
+
+    /// Ends capturing and removes the file, unless it was there before
+    /// [`create`](Self::create); then it is left as it is now.
+    pub fn discard(&self) {
+        self.lock().discard();
     }
 
     /// Why capturing stopped; the first time only.
@@ -182,6 +201,14 @@ impl Inner {
         let len = (self.buffer.len() - start + 4) as u32;
         self.buffer[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
         self.buffer.extend_from_slice(&len.to_le_bytes());
+    }
+
+    fn discard(&mut self) {
+        self.stopped = true;
+        if let Some(path) = self.made.take() {
+            // What cannot be removed has been removed by somebody else.
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn flush(&mut self) {

@@ -1,13 +1,14 @@
 //! Signals as readable bytes.
 
 use std::io::{self, Read};
+use std::ops::BitOrAssign;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Which signals were caught.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,14 +17,25 @@ pub struct Signals {
     pub interrupt: bool,
     /// SIGTERM.
     pub terminate: bool,
+    /// SIGHUP, as by a terminal that closes.
+    pub hangup: bool,
     /// SIGQUIT, as by Ctrl-\.
     pub quit: bool,
 }
 
 impl Signals {
-    /// Whether the process is asked to end: SIGINT or SIGTERM.
+    /// Whether the process is asked to end: SIGINT, SIGTERM or SIGHUP.
     pub fn is_stop(&self) -> bool {
-        self.interrupt || self.terminate
+        self.interrupt || self.terminate || self.hangup
+    }
+}
+
+impl BitOrAssign for Signals {
+    fn bitor_assign(&mut self, other: Self) {
+        self.interrupt |= other.interrupt;
+        self.terminate |= other.terminate;
+        self.hangup |= other.hangup;
+        self.quit |= other.quit;
     }
 }
 
@@ -31,7 +43,7 @@ impl Signals {
 #[derive(Debug)]
 pub(super) struct SignalPipe {
     reader: UnixStream,
-    flags: [Arc<AtomicBool>; 3],
+    flags: [Arc<AtomicBool>; 4],
     handlers: Vec<SigId>,
 }
 
@@ -40,7 +52,12 @@ impl SignalPipe {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         let mut pipe = SignalPipe { reader, flags: Default::default(), handlers: Vec::new() };
-        for (signal, flag) in [SIGINT, SIGTERM, SIGQUIT].into_iter().zip(&pipe.flags) {
+        let ignored = ignored_signals();
+        for (signal, flag) in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().zip(&pipe.flags) {
+            // nohup(1) has its command outlive the terminal.
+            if signal == SIGHUP && ignored & 1 << (SIGHUP - 1) != 0 {
+                continue;
+            }
             // In this order: whoever reads the byte finds the flag.
             pipe.handlers.push(signal_hook::flag::register(signal, Arc::clone(flag))?);
             let writer = writer.try_clone()?;
@@ -54,9 +71,9 @@ impl SignalPipe {
         let mut bytes = [0; 64];
         // Until there is nothing more, or nothing can be read.
         while matches!(self.reader.read(&mut bytes), Ok(len) if len == bytes.len()) {}
-        let [interrupt, terminate, quit] =
-            [0, 1, 2].map(|n| self.flags[n].swap(false, Ordering::SeqCst));
-        Signals { interrupt, terminate, quit }
+        let [interrupt, terminate, hangup, quit] =
+            [0, 1, 2, 3].map(|n| self.flags[n].swap(false, Ordering::SeqCst));
+        Signals { interrupt, terminate, hangup, quit }
     }
 }
 
@@ -72,4 +89,11 @@ impl Drop for SignalPipe {
             signal_hook::low_level::unregister(handler);
         }
     }
+}
+
+/// The signals that this process ignores, bit `n - 1` for signal `n` (proc_pid_status(5)).
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
