@@ -7,6 +7,7 @@
 mod common;
 
 mod interop {
+    mod captures;
     mod conformance;
     mod frames;
     mod kernel_tools;
