@@ -7,6 +7,7 @@
 mod common;
 
 mod interop {
+    mod beside;
     mod captures;
     mod conformance;
     mod frames;
