@@ -133,5 +133,9 @@ fn echo(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, echo);
+criterion_group! {
+    name = benches;
+    config = tapping_benches::criterion();
+    targets = echo
+}
 criterion_main!(benches);

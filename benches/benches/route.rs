@@ -117,5 +117,9 @@ fn update(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookup, update);
+criterion_group! {
+    name = benches;
+    config = tapping_benches::criterion();
+    targets = lookup, update
+}
 criterion_main!(benches);

@@ -264,5 +264,9 @@ fn checksums(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse_eth_ipv4_tcp, checksums);
+criterion_group! {
+    name = benches;
+    config = tapping_benches::criterion();
+    targets = parse_eth_ipv4_tcp, checksums
+}
 criterion_main!(benches);

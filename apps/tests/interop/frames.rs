@@ -88,7 +88,7 @@ impl Ip {
         let mut header = vec![self.version_ihl.unwrap_or(0x40 | (header_len / 4) as u8), self.tos];
         header.extend(total_len.to_be_bytes());
         header.extend(self.id.to_be_bytes());
-        header.extend((self.flags | self.offset / 8).to_be_bytes());
+        header.extend((self.flags | (self.offset / 8)).to_be_bytes());
         header.extend([self.ttl, self.protocol.0, 0, 0]);
         header.extend(self.src.octets());
         header.extend(self.dst.octets());

@@ -548,14 +548,12 @@ impl Datagram {
 /// Appends the payloads to the first fragment, in its own buffer if that has the room.
 fn join(fragments: BTreeMap<u16, Fragment>, total_len: usize, pool: &mut PacketPool) -> Packet {
     let mut fragments = fragments.into_values();
-    let mut whole = Packet::default();
-    if let Some(first) = fragments.next() {
-        whole = first.packet;
-        whole.truncate(first.header_len + first.payload_len);
-        if whole.tailroom() < total_len - whole.len() {
-            let larger = move_to_larger(&whole, total_len, pool);
-            pool.put(core::mem::replace(&mut whole, larger));
-        }
+    let Some(first) = fragments.next() else { return pool.take(total_len) };
+    let mut whole = first.packet;
+    whole.truncate(first.header_len + first.payload_len);
+    if whole.tailroom() < total_len - whole.len() {
+        let larger = move_to_larger(&whole, total_len, pool);
+        pool.put(core::mem::replace(&mut whole, larger));
     }
     for Fragment { packet, header_len, payload_len } in fragments {
         whole.put_slice(&packet.bytes()[header_len..][..payload_len]);

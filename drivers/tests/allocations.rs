@@ -1,0 +1,198 @@
+//! In the steady state nothing is allocated for a packet: buffers go round between devices, stacks
+//! and sockets. Counted by a global allocator, on the thread that runs the stack.
+
+mod common;
+
+use std::net::Ipv4Addr;
+
+use allocation_counter::{measure, opt_out};
+use common::{HOST_ADDR, Host, KernelPing, OUR_ADDR, echo, over_both_devices};
+use rustix::net::{RecvFlags, recv};
+use tapping_drivers::device::DeviceConfig;
+use tapping_drivers::runtime::Runtime;
+use tapping_drivers::sandbox::Sandbox;
+use tapping_drivers::veth;
+use tapping_stack::time::{Duration, Instant};
+use tapping_stack::wire::ethernet::MacAddr;
+use tapping_stack::{Config, LinkConfig, LinkId, SocketId, Stack};
+
+/// Exchanges before counting: tables, queues and pools grow to what they need.
+const WARM_UP: u16 = 2_000;
+/// Exchanges counted.
+const COUNTED: u16 = 10_000;
+/// Between two exchanges where time is virtual: the whole lasts two minutes, in which neighbours
+/// go through all of their states.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+over_both_devices! {
+    we_ping_the_kernel
+    the_kernel_pings_us
+}
+
+/// Runs `exchange` to warm up, then counts what it allocates; its argument numbers the exchange.
+#[track_caller]
+fn assert_steady(exchange: impl FnMut(u16)) {
+    assert_eq!(allocations(exchange), 0, "allocations in {COUNTED} exchanges");
+}
+
+/// How often [`COUNTED`] exchanges allocate after [`WARM_UP`]; what they take they give back.
+#[track_caller]
+fn allocations(mut exchange: impl FnMut(u16)) -> u64 {
+    (0..WARM_UP).for_each(&mut exchange);
+    let counted = measure(|| (WARM_UP..WARM_UP + COUNTED).for_each(&mut exchange));
+    assert_eq!(counted.bytes_current, 0, "bytes kept of {COUNTED} exchanges");
+    counted.count_total
+}
+
+fn request(sequence: u16, buffer: &mut [u8]) {
+    buffer[0] = 8;
+    buffer[6..8].copy_from_slice(&sequence.to_be_bytes());
+}
+
+/// A stack in process with an address, and a socket.
+fn in_process(mac: u8, addr: Ipv4Addr) -> (Stack, LinkId, SocketId) {
+    let mut stack = Stack::new(Config::default(), u64::from(mac));
+    let mac = MacAddr([2, 0, 0, 0, 0, mac]);
+    let link = stack.add_link(LinkConfig::new("eth0", mac)).unwrap();
+    stack.add_address(Instant::ZERO, link, format!("{addr}/24").parse().unwrap()).unwrap();
+    let socket = stack.open_ping(None).unwrap();
+    (stack, link, socket)
+}
+
+/// Carries frames from one stack to the other as a device does: by copy, between their pools.
+fn carry(now: Instant, from: &mut (Stack, LinkId, SocketId), to: &mut (Stack, LinkId, SocketId)) {
+    while let Some(frame) = from.0.poll_transmit(now, from.1) {
+        let mut copy = to.0.take_buffer(frame.len());
+        copy.put_slice(frame.bytes());
+        from.0.recycle(frame);
+        to.0.handle_frame(now, to.1, copy);
+    }
+}
+
+/// How often two stacks in process allocate for echo requests with `len` bytes of data.
+#[track_caller]
+fn stacks_ping(len: usize) -> u64 {
+    let (mut a, mut b) = (in_process(1, A), in_process(2, B));
+    let mut now = Instant::from_secs(1);
+    let mut message = vec![0; 8 + len];
+    let counted = allocations(|sequence| {
+        now += INTERVAL;
+        for stack in [&mut a.0, &mut b.0] {
+            if stack.poll_timeout().is_some_and(|at| at <= now) {
+                stack.handle_timeout(now);
+            }
+        }
+        request(sequence, &mut message);
+        a.0.send_to(now, a.2, B.into(), &message).unwrap();
+        let reply = loop {
+            carry(now, &mut a, &mut b);
+            carry(now, &mut b, &mut a);
+            if let Some(reply) = a.0.recv(a.2) {
+                break reply;
+            }
+        };
+        assert_eq!((reply.bytes()[0], reply.len()), (0, message.len()));
+        a.0.recycle(reply);
+    });
+    assert_eq!(b.0.snapshot().icmp.in_echos, u64::from(WARM_UP + COUNTED));
+    // Neighbours were probed on the way, not only the first time.
+    assert!(a.0.snapshot().arp.out_requests > 1);
+    counted
+}
+
+#[test]
+fn stacks_ping_in_process() {
+    assert_eq!(stacks_ping(56), 0);
+}
+
+#[test]
+fn fragments_cost_one_allocation_a_datagram() {
+    // The node that orders a datagram's fragments until all are there; nothing for a packet.
+    assert_eq!(stacks_ping(4000), 2 * u64::from(COUNTED));
+}
+
+#[test]
+fn a_stack_pings_itself() {
+    let (mut stack, _, socket) = in_process(1, A);
+    let mut now = Instant::from_secs(1);
+    let mut message = [0; 64];
+    assert_steady(|sequence| {
+        now += INTERVAL;
+        request(sequence, &mut message);
+        stack.send_to(now, socket, A.into(), &message).unwrap();
+        stack.handle_timeout(now);
+        let reply = stack.recv(socket).expect("a reply");
+        stack.recycle(reply);
+    });
+}
+
+#[test]
+fn stacks_ping_over_a_veth() {
+    let end =
+        |n| DeviceConfig { name: format!("veth{n}"), mac: MacAddr([2, 0, 0, 0, 0, n]), mtu: 1500 };
+    let (a, b) = veth::pair(end(1), end(2));
+    let mut runtime = Runtime::new().unwrap();
+    let ids = [1, 2].map(|seed| runtime.add_stack(Stack::new(Config::default(), seed)));
+    let links = [runtime.attach(ids[0], a).unwrap(), runtime.attach(ids[1], b).unwrap()];
+    for (n, addr) in [A, B].into_iter().enumerate() {
+        let (now, cidr) = (runtime.now(), format!("{addr}/24").parse().unwrap());
+        runtime.stack_mut(ids[n]).add_address(now, links[n], cidr).unwrap();
+    }
+    let socket = runtime.stack_mut(ids[0]).open_ping(None).unwrap();
+    let mut message = [0; 64];
+    assert_steady(|sequence| {
+        let now = runtime.now();
+        request(sequence, &mut message);
+        runtime.stack_mut(ids[0]).send_to(now, socket, B.into(), &message).unwrap();
+        let reply = loop {
+            runtime.turn(None).unwrap();
+            if let Some(reply) = runtime.stack_mut(ids[0]).recv(socket) {
+                break reply;
+            }
+        };
+        runtime.stack_mut(ids[0]).recycle(reply);
+    });
+}
+
+/// Turns the loop until `done`, for as long as it takes; the kernel answers or is lost for good.
+fn turn_until(host: &mut Host, mut done: impl FnMut(&mut Stack) -> bool) {
+    let give_up = host.runtime.now() + common::PATIENCE;
+    while !done(host.runtime.stack_mut(host.id)) {
+        let deadline = host.runtime.now() + Duration::from_millis(5);
+        host.runtime.turn(Some(deadline)).unwrap();
+        assert!(deadline < give_up, "no answer");
+    }
+}
+
+fn we_ping_the_kernel(sandbox: Sandbox) {
+    let mut host = Host::new(sandbox.device, &format!("{OUR_ADDR}/24"));
+    let socket = host.stack().open_ping(None).unwrap();
+    let mut message = [0; 64];
+    assert_steady(|sequence| {
+        let now = host.runtime.now();
+        request(sequence, &mut message);
+        host.stack().send_to(now, socket, HOST_ADDR.into(), &message).unwrap();
+        turn_until(&mut host, |stack| match stack.recv(socket) {
+            Some(reply) => {
+                stack.recycle(reply);
+                true
+            }
+            None => false,
+        });
+    });
+}
+
+fn the_kernel_pings_us(sandbox: Sandbox) {
+    let mut host = Host::new(sandbox.device, &format!("{OUR_ADDR}/24"));
+    let kernel = KernelPing::new();
+    let mut reply = [0; 128];
+    assert_steady(|sequence| {
+        opt_out(|| {
+            kernel.send(OUR_ADDR, &echo(sequence, &[0; 56])).unwrap();
+        });
+        turn_until(&mut host, |_| recv(kernel.fd(), &mut reply[..], RecvFlags::empty()).is_ok());
+    });
+}
