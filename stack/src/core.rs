@@ -126,8 +126,8 @@ impl Core {
     pub(crate) fn timestamp(&self) -> u32 {
         match self.wall_clock {
             Some(at_zero) => {
-                let unix = at_zero.as_millis() + u128::from(self.now.as_millis());
-                (unix % MILLIS_PER_DAY) as u32
+                let unix = at_zero.saturating_add(self.now - Instant::ZERO);
+                (unix.as_millis() % MILLIS_PER_DAY) as u32
             }
             None => self.now.as_millis() as u32 | 0x8000_0000,
         }
