@@ -224,9 +224,10 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let link = packet.meta.link_in;
     // Our own errors come back over the loopback, whatever link the packet should have left by.
     let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
-    let senders =
-        core.sockets.senders_of(quoted, link, matches!(message, Message::Redirect { .. }));
-    if senders.is_empty() {
+    let redirect = matches!(message, Message::Redirect { .. });
+    let mut at = 0;
+    let mut next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
+    if next.is_none() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
         return Outcome::Done;
@@ -237,7 +238,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     packet.mark_transport(header_len);
     packet.pull(header_len);
     let (error, info) = meaning(message);
-    for id in senders {
+    while let Some(id) = next {
+        next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
         let Ok(socket) = core.sockets.get_mut(id) else { continue };
         if !concerns(message, socket) {
             continue;
@@ -250,6 +252,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
             continue;
         }
         socket.pending_error = Some(error);
+        let mut copy = core.pool.copy(&packet);
+        copy.seek_to_transport();
         let report = SocketErrorReport {
             error,
             origin: ErrorOrigin::Icmp,
@@ -258,7 +262,7 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
             info,
             offender: Some(offender),
             destination: IpAddr::V4(quoted.dst),
-            packet: packet.duplicate(),
+            packet: copy,
         };
         if let Err(packet) = socket.report(report) {
             core.discard(packet, DropReason::SocketQueueFull);
