@@ -362,7 +362,7 @@ fn reply_source(
 
 /// Makes the buffer of a request that of its reply.
 fn as_reply(mut packet: Packet) -> Packet {
-    packet.meta = crate::packet::Metadata { mark: packet.meta.mark, ..Default::default() };
+    packet.meta = crate::packet::Metadata::default();
     packet
 }
 

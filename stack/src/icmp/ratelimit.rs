@@ -13,8 +13,10 @@ use alloc::boxed::Box;
 use core::hash::BuildHasher;
 use core::net::Ipv4Addr;
 
+use super::MAX_TYPE;
 use crate::rng::{KeyedHash, Rng};
 use crate::time::{Duration, Instant};
+use crate::wire::icmpv4::{Unreachable, types};
 
 #[cfg(test)]
 mod tests;
@@ -23,10 +25,6 @@ mod tests;
 const HOST_BURST: u32 = 6;
 /// The common bucket is refilled no more often than this.
 const REFILL_INTERVAL: Duration = Duration::from_millis(20);
-/// Types above this are not limited (Linux `NR_ICMP_TYPES`).
-const MAX_TYPE: u8 = 18;
-const DESTINATION_UNREACHABLE: u8 = 3;
-const FRAGMENTATION_NEEDED: u8 = 4;
 /// Destinations in a set.
 const WAYS: usize = 4;
 
@@ -133,8 +131,10 @@ impl RateLimiter {
 
     /// Linux `icmpv4_mask_allow`: path MTU discovery is never limited.
     fn is_exempt(&self, icmp_type: u8, code: u8) -> bool {
+        let fragmentation_needed = Unreachable::FragmentationNeeded { mtu: 0 }.code();
+        // Linux limits no types above NR_ICMP_TYPES.
         icmp_type > MAX_TYPE
-            || (icmp_type, code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED)
+            || (icmp_type, code) == (types::DESTINATION_UNREACHABLE, fragmentation_needed)
             || self.config.mask & 1 << icmp_type == 0
     }
 
