@@ -130,7 +130,7 @@ fn small_limits(config: &mut Config) {
     config.ipv4.exceptions.capacity = 4;
     config.ipv4.max_routes = 32;
     config.ipv4.max_addresses = 4;
-    config.icmp.max_redirected = 4;
+    config.icmp.redirects.senders = 4;
     config.icmp.rate_limit.hosts = 8;
     config.neigh.gc_thresh1 = 2;
     config.neigh.gc_thresh2 = 4;

@@ -56,8 +56,21 @@ pub struct IcmpConfig {
     pub errors_use_inbound_ifaddr: bool,
     /// How often errors are sent (`icmp_ratelimit` and its siblings).
     pub rate_limit: RateLimitConfig,
-    /// How many senders' redirects are kept count of.
-    pub max_redirected: usize,
+    /// How often redirects are sent.
+    pub redirects: RedirectConfig,
+}
+
+/// How often a sender is told of a better gateway (`net.ipv4.route.redirect_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedirectConfig {
+    /// `redirect_number`: redirects to one sender before it is taken to ignore them.
+    pub number: u32,
+    /// `redirect_load`: half the pause after the first; it doubles with each.
+    pub load: Duration,
+    /// `redirect_silence`: after this long without packets for it, it starts anew.
+    pub silence: Duration,
+    /// How many senders are kept count of; rounded up to a power of two.
+    pub senders: usize,
 }
 
 /// Neighbour cache settings.
@@ -171,7 +184,12 @@ impl Default for Config {
                 ignore_bogus_error_responses: true,
                 errors_use_inbound_ifaddr: false,
                 rate_limit: RateLimitConfig::default(),
-                max_redirected: 4096,
+                redirects: RedirectConfig {
+                    number: 9,
+                    load: Duration::from_millis(20),
+                    silence: Duration::from_millis(20 << 10),
+                    senders: 4096,
+                },
             },
             neigh: NeighConfig {
                 base_reachable_time: Duration::from_secs(30),

@@ -96,6 +96,7 @@ pub mod ipv4;
 mod link;
 pub mod neigh;
 pub mod packet;
+mod recent;
 pub mod rng;
 pub mod route;
 pub mod socket;

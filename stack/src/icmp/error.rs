@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 use super::{OptionBytes, Outgoing};
 use crate::core::Core;
 use crate::icmp::ratelimit::Limited;
+use crate::interface::Interface;
 use crate::packet::{Packet, PacketType};
 use crate::route::Scope;
 use crate::wire::checksum::Checksum;
@@ -70,7 +71,7 @@ pub(crate) fn error(
     let quoted = header.packet();
     let quoted = &quoted[..quoted.len().min(room)];
     let outgoing = Outgoing {
-        packet: build(core, original, message, quoted),
+        packet: build(core, message, quoted),
         dst: header.src(),
         src: source(core, original, &header),
         tos: (header.tos() & TOS_MASK) | PRECEDENCE_INTERNET_CONTROL,
@@ -117,7 +118,9 @@ fn source(core: &Core, original: &Packet, header: &Ipv4<'_>) -> Option<Ipv4Addr>
     if core.config.icmp.errors_use_inbound_ifaddr {
         return core.source_address(inbound, Some(header.src()), Scope::Link);
     }
-    core.source_address(None, None, Scope::Universe).is_none().then_some(DUMMY_SOURCE)
+    // The route chooses, if there is any address that it could choose.
+    let has_address = |link: &Interface| !link.is_loopback() && link.usable().next().is_some();
+    (!core.interfaces.iter().any(has_address)).then_some(DUMMY_SOURCE)
 }
 
 /// How long an error to `dst` may be, in bytes of IP packet: so that it is not fragmented, at least
@@ -129,9 +132,8 @@ fn max_len(core: &Core, dst: Ipv4Addr) -> usize {
     MAX_ERROR_LEN.min(route.mtu.map_or(mtu, |route_mtu| mtu.min(route_mtu.into())))
 }
 
-fn build(core: &mut Core, original: &Packet, message: Message, quoted: &[u8]) -> Packet {
+fn build(core: &mut Core, message: Message, quoted: &[u8]) -> Packet {
     let mut packet = core.pool.take(icmpv4::HEADER_LEN + quoted.len());
-    packet.meta.mark = original.meta.mark;
     message.emit(packet.put(icmpv4::HEADER_LEN));
     packet.put_slice(quoted);
     let checksum = Checksum::ZERO.add(packet.bytes()).finish();

@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::event::{Event, Receiver};
 use crate::flow::PmtuDiscovery;
 use crate::interface::LinkKind;
-use crate::packet::{ChecksumState, Packet, PacketType};
+use crate::packet::{ChecksumState, LinkId, Packet, PacketType};
 use crate::route::{RouteKind, Scope};
 use crate::socket::{ErrorOrigin, Quoted, Socket, SocketError, SocketErrorReport, SocketKind};
 use crate::stats::DropReason;
@@ -133,8 +133,10 @@ fn redirect(core: &mut Core, packet: Packet, code: RedirectCode, new_gateway: Ip
     let Some(quoted) = quoted(&packet) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    if redirect_is_believable(core, &packet, &quoted, code, new_gateway) {
-        core.exceptions.update_gateway(core.now, quoted.dst, new_gateway);
+    if redirect_is_believable(core, &packet, &quoted, code, new_gateway)
+        && let Some(link) = packet.meta.link_in
+    {
+        core.exceptions.update_gateway(core.now, quoted.dst, link, new_gateway);
     }
     let message = Message::Redirect { code, gateway: new_gateway };
     report(core, packet, message, quoted)
@@ -152,7 +154,7 @@ fn redirect_is_believable(
         return false;
     };
     let Some(route) = core.routes.lookup(quoted.dst, None) else { return false };
-    let gateway = core.exceptions.gateway(core.now, quoted.dst).or(route.gateway);
+    let gateway = core.exceptions.gateway(core.now, quoted.dst, link.id).or(route.gateway);
     // What is quoted must be a packet of ours that went by a gateway.
     link.config.accept_redirects
         && !matches!(code, RedirectCode::Unknown(_))
@@ -187,18 +189,29 @@ fn error_message(core: &mut Core, packet: Packet, message: Message) -> Outcome {
         && !core.config.ipv4.no_pmtu_disc
         && core.routes.is_local(quoted.src)
     {
-        learn_path_mtu(core, quoted.dst, mtu);
+        learn_path_mtu(core, quoted.dst, None, mtu);
+        // A socket bound to a link sends by that link, whatever the best route is (Linux
+        // ipv4_sk_update_pmtu).
+        let mut at = 0;
+        let link = packet.meta.link_in;
+        while let Some(id) = core.sockets.next_sender(&quoted, link, false, &mut at) {
+            let bound = core.sockets.get(id).ok().and_then(|socket| socket.options.bind_link);
+            if bound.is_some() {
+                learn_path_mtu(core, quoted.dst, bound, mtu);
+            }
+        }
     }
     report(core, packet, message, quoted)
 }
 
-/// RFC 1191 §3.
-fn learn_path_mtu(core: &mut Core, dst: Ipv4Addr, mtu: u16) {
-    let Some(route) = core.routes.lookup(dst, None) else { return };
-    let link_mtu = route.link.and_then(|link| core.interfaces.get(link)).map(|link| link.mtu);
-    let link_mtu = u16::try_from(link_mtu.unwrap_or(0)).unwrap_or(u16::MAX);
-    let route_mtu = route.mtu.map_or(link_mtu, |mtu| mtu.min(link_mtu));
-    core.exceptions.update_pmtu(core.now, dst, mtu, route_mtu);
+/// RFC 1191 §3, for the path by the best route, or by that over `bound`.
+fn learn_path_mtu(core: &mut Core, dst: Ipv4Addr, bound: Option<LinkId>, mtu: u16) {
+    let route = core.routes.lookup(dst, bound);
+    let over = bound.or_else(|| route.and_then(|route| route.link));
+    let Some(link) = over.and_then(|link| core.interfaces.get(link)) else { return };
+    let link_mtu = u16::try_from(link.mtu).unwrap_or(u16::MAX);
+    let route_mtu = route.and_then(|route| route.mtu).map_or(link_mtu, |mtu| mtu.min(link_mtu));
+    core.exceptions.update_pmtu(core.now, dst, link.id, mtu, route_mtu);
 }
 
 /// The addresses of the packet that an error quotes; `None` when less is quoted than RFC 792
@@ -229,10 +242,11 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let offender = IpAddr::V4(header.src());
     let link = packet.meta.link_in;
     // Our own errors come back over the loopback, whatever link the packet should have left by.
-    let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
-    let senders =
-        core.sockets.senders_of(quoted, link, matches!(message, Message::Redirect { .. }));
-    if senders.is_empty() {
+    let link = link.filter(|link| *link != LinkId::LOOPBACK);
+    let redirect = matches!(message, Message::Redirect { .. });
+    let mut at = 0;
+    let mut next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
+    if next.is_none() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
         return Outcome::Done;
@@ -243,7 +257,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     packet.mark_transport(header_len);
     packet.pull(header_len);
     let (error, info) = meaning(message);
-    for id in senders {
+    while let Some(id) = next {
+        next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
         let Ok(socket) = core.sockets.get_mut(id) else { continue };
         if !concerns(message, socket) {
             continue;
@@ -256,6 +271,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
             continue;
         }
         socket.pending_error = Some(error);
+        let mut copy = core.pool.copy(&packet);
+        copy.seek_to_transport();
         let report = SocketErrorReport {
             error,
             origin: ErrorOrigin::Icmp,
@@ -264,7 +281,7 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
             info,
             offender: Some(offender),
             destination: IpAddr::V4(quoted.dst),
-            packet: packet.duplicate(),
+            packet: copy,
         };
         if let Err(packet) = socket.report(report) {
             core.discard(packet, DropReason::SocketQueueFull);
@@ -351,7 +368,7 @@ fn reply_source(
 
 /// Makes the buffer of a request that of its reply.
 fn as_reply(mut packet: Packet) -> Packet {
-    packet.meta = crate::packet::Metadata { mark: packet.meta.mark, ..Default::default() };
+    packet.meta = crate::packet::Metadata::default();
     packet
 }
 

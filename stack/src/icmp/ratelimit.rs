@@ -6,15 +6,16 @@
 //! message on average, so that its level tells an outsider nothing about what others make us send
 //! (CVE-2020-25705).
 //!
-//! Buckets of destinations live in a fixed table of small sets chosen by a keyed hash; a
-//! destination not seen before takes the place of the one in its set that was seen longest ago.
+//! Buckets of destinations live in a table of fixed size, in which those seen longest ago make
+//! room.
 
-use alloc::boxed::Box;
-use core::hash::BuildHasher;
 use core::net::Ipv4Addr;
 
+use super::MAX_TYPE;
+use crate::recent::RecentTable;
 use crate::rng::{KeyedHash, Rng};
 use crate::time::{Duration, Instant};
+use crate::wire::icmpv4::{Unreachable, types};
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,6 @@ mod tests;
 const HOST_BURST: u32 = 6;
 /// The common bucket is refilled no more often than this.
 const REFILL_INTERVAL: Duration = Duration::from_millis(20);
-/// Types above this are not limited (Linux `NR_ICMP_TYPES`).
-const MAX_TYPE: u8 = 18;
-const DESTINATION_UNREACHABLE: u8 = 3;
-const FRAGMENTATION_NEEDED: u8 = 4;
-/// Destinations in a set.
-const WAYS: usize = 4;
 
 /// Settings of a [`RateLimiter`]; the defaults are those of Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,29 +71,19 @@ pub struct RateLimiter {
     credit: u32,
     refilled: Instant,
     rng: Rng,
-    hash: KeyedHash,
-    sets: Box<[[Option<Host>; WAYS]]>,
-}
-
-/// The bucket of a destination: time saved up, of which a message costs the interval.
-#[derive(Debug, Clone, Copy)]
-struct Host {
-    address: Ipv4Addr,
-    saved: Duration,
-    updated: Instant,
+    /// The bucket of each destination: time saved up, of which a message costs the interval.
+    hosts: RecentTable<Duration>,
 }
 
 impl RateLimiter {
     /// A limiter with full buckets; what it keeps secret comes from `rng`.
     pub fn new(config: RateLimitConfig, rng: &mut Rng) -> Self {
-        let sets = config.hosts.div_ceil(WAYS).next_power_of_two();
         RateLimiter {
             config,
             credit: config.messages_burst,
             refilled: Instant::ZERO,
-            hash: KeyedHash::new(rng.key()),
+            hosts: RecentTable::new(config.hosts, KeyedHash::new(rng.key())),
             rng: Rng::new(rng.next_u64()),
-            sets: alloc::vec![[None; WAYS]; sets].into_boxed_slice(),
         }
     }
 
@@ -133,8 +118,10 @@ impl RateLimiter {
 
     /// Linux `icmpv4_mask_allow`: path MTU discovery is never limited.
     fn is_exempt(&self, icmp_type: u8, code: u8) -> bool {
+        let fragmentation_needed = Unreachable::FragmentationNeeded { mtu: 0 }.code();
+        // Linux limits no types above NR_ICMP_TYPES.
         icmp_type > MAX_TYPE
-            || (icmp_type, code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED)
+            || (icmp_type, code) == (types::DESTINATION_UNREACHABLE, fragmentation_needed)
             || self.config.mask & 1 << icmp_type == 0
     }
 
@@ -156,30 +143,11 @@ impl RateLimiter {
     fn host_allows(&mut self, now: Instant, destination: Ipv4Addr) -> bool {
         let interval = self.config.host_interval;
         let full = interval.saturating_mul(HOST_BURST);
-        let host = self.host(now, destination, full);
-        host.saved = host.saved.saturating_add(now.saturating_since(host.updated)).min(full);
+        let host = self.hosts.entry(now, destination, full);
+        let saved = host.value.saturating_add(now.saturating_since(host.updated)).min(full);
         host.updated = now;
-        match host.saved.checked_sub(interval) {
-            Some(left) => {
-                host.saved = left;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn host(&mut self, now: Instant, address: Ipv4Addr, full: Duration) -> &mut Host {
-        // The number of sets is a power of two.
-        let set = self.hash.hash_one(address.to_bits()) as usize & (self.sets.len() - 1);
-        let set = &mut self.sets[set];
-        let is_it = |host: &Option<Host>| host.is_some_and(|host| host.address == address);
-        let at = set.iter().position(is_it).unwrap_or_else(|| {
-            // Vacant places come first: `None` is less than any time.
-            let oldest = (0..WAYS).min_by_key(|at| set[*at].map(|host| host.updated));
-            let at = oldest.unwrap_or_default();
-            set[at] = None;
-            at
-        });
-        set[at].get_or_insert(Host { address, saved: full, updated: now })
+        let left = saved.checked_sub(interval);
+        host.value = left.unwrap_or(saved);
+        left.is_some()
     }
 }

@@ -183,11 +183,7 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
             continue;
         }
         heard = true;
-        let mut copy = core.pool.take(packet.len());
-        copy.meta = packet.meta;
-        copy.put_slice(packet.bytes());
-        copy.mark_network();
-        copy.mark_transport(packet.network_header_len());
+        let copy = core.pool.copy(packet);
         core.observers.see(core.now, || Event::Delivered { to: Receiver::Raw(id), packet });
         if let Err(copy) = socket.receive(copy) {
             core.discard(copy, DropReason::SocketQueueFull);

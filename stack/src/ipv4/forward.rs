@@ -4,23 +4,18 @@ use core::net::Ipv4Addr;
 
 use super::route::OutputRoute;
 use super::{Ipv4Layer, NextHop, options};
+use crate::config::RedirectConfig;
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::packet::{Packet, PacketType};
-use crate::rng::{KeyedHash, KeyedMap};
+use crate::recent::RecentTable;
+use crate::rng::KeyedHash;
 use crate::route::{Match, Scope};
 use crate::stats::DropReason;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::icmpv4::{Message, RedirectCode, TimeExceeded, Unreachable};
 use crate::wire::ipv4::{self, Ipv4};
-
-/// Redirects to one sender before it is taken to ignore them (`route.redirect_number`).
-const REDIRECT_NUMBER: u32 = 9;
-/// The first pause between two redirects; it doubles each time (`route.redirect_load`).
-const REDIRECT_LOAD: Duration = Duration::from_millis(20);
-/// After this long without a redirect it starts anew (`route.redirect_silence`).
-const REDIRECT_SILENCE: Duration = Duration::from_millis(20 << (REDIRECT_NUMBER + 1));
 
 impl Ipv4Layer {
     pub(super) fn forward(&mut self, core: &mut Core, mut packet: Packet, route: Match) {
@@ -114,36 +109,32 @@ fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRout
 /// How often redirects are sent (Linux `ip_rt_send_redirect`).
 #[derive(Debug)]
 pub(super) struct Redirects {
-    senders: KeyedMap<Ipv4Addr, (u32, Instant)>,
-    limit: usize,
+    config: RedirectConfig,
+    /// How many each sender got since it was silent.
+    senders: RecentTable<u32>,
 }
 
 impl Redirects {
-    pub(super) fn new(hash: KeyedHash, limit: usize) -> Self {
-        Redirects { senders: KeyedMap::with_hasher(hash), limit }
+    pub(super) fn new(config: RedirectConfig, hash: KeyedHash) -> Self {
+        Redirects { config, senders: RecentTable::new(config.senders, hash) }
     }
 
     fn allow(&mut self, now: Instant, sender: Ipv4Addr) -> bool {
-        if self.senders.len() >= self.limit {
-            self.senders.retain(|_, (_, last)| now.saturating_since(*last) < REDIRECT_SILENCE);
-            if self.senders.len() >= self.limit {
-                return false;
-            }
+        let known = self.senders.entry(now, sender, 0);
+        let silence = now.saturating_since(known.updated);
+        if silence > self.config.silence {
+            known.value = 0;
         }
-        let (sent, last) = self.senders.entry(sender).or_insert((0, now));
-        let silence = now.saturating_since(*last);
-        if silence > REDIRECT_SILENCE {
-            *sent = 0;
-        }
-        if *sent >= REDIRECT_NUMBER {
-            *last = now;
+        let sent = known.value;
+        if sent >= self.config.number {
+            known.updated = now;
             return false;
         }
-        if *sent > 0 && silence < REDIRECT_LOAD * (1 << *sent) {
+        let pause = self.config.load.saturating_mul(1u32.checked_shl(sent).unwrap_or(u32::MAX));
+        if sent > 0 && silence < pause {
             return false;
         }
-        *sent += 1;
-        *last = now;
+        (known.value, known.updated) = (sent + 1, now);
         true
     }
 }

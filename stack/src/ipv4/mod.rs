@@ -91,7 +91,7 @@ impl Ipv4Layer {
         Ipv4Layer {
             reassembler: Reassembler::new(config.ipv4.reassembly, KeyedHash::new(rng.key())),
             identifiers: Identifiers::new(rng),
-            redirects: Redirects::new(KeyedHash::new(rng.key()), config.icmp.max_redirected),
+            redirects: Redirects::new(config.icmp.redirects, KeyedHash::new(rng.key())),
             egress: VecDeque::new(),
             backlog: VecDeque::new(),
         }

@@ -235,7 +235,7 @@ impl Ipv4Layer {
     /// Sends this host a copy of what it sends to many; it takes the way past POSTROUTING, too
     /// (Linux `ip_mc_output`).
     fn loop_copy(&mut self, core: &mut Core, packet: &Packet, route: &OutputRoute) {
-        let mut copy = packet.duplicate();
+        let mut copy = core.pool.copy(packet);
         if core.hooks.any(HookPoint::Postrouting) {
             match self.pass(core, HookPoint::Postrouting, copy) {
                 Ok(accepted) => copy = accepted,

@@ -280,7 +280,7 @@ fn by_route(
     let link = link.ok_or(SocketError::NetworkUnreachable)?;
     let gateway = match core.exceptions.is_empty() || found.kind != RouteKind::Unicast {
         true => gateway,
-        false => core.exceptions.gateway(core.now, dst).or(gateway),
+        false => core.exceptions.gateway(core.now, dst, link).or(gateway),
     };
     let src = flow
         .src
@@ -331,7 +331,7 @@ fn finish(
     };
     if kind == RouteKind::Unicast
         && !core.exceptions.is_empty()
-        && let Some(learnt) = core.exceptions.pmtu(core.now, dst)
+        && let Some(learnt) = core.exceptions.pmtu(core.now, dst, link)
     {
         mtu = mtu.min(usize::from(learnt.mtu));
         locked = learnt.locked;

@@ -43,6 +43,17 @@ impl PacketPool {
         }
     }
 
+    /// A copy of a packet from its network header on, metadata included.
+    pub fn copy(&mut self, packet: &Packet) -> Packet {
+        let mut copy = self.take(packet.network().len());
+        copy.meta = packet.meta;
+        copy.put_slice(packet.network());
+        copy.mark_mac();
+        copy.mark_network();
+        copy.mark_transport(packet.network_header_len());
+        copy
+    }
+
     /// Takes a packet that is done with; keeps it if there is room.
     pub fn put(&mut self, packet: Packet) {
         let (list, limit) = match packet.true_size().checked_sub(HEADROOM) {

@@ -8,6 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+use crate::packet::LinkId;
 use crate::rng::{KeyedHash, KeyedMap};
 use crate::time::{Duration, Instant};
 use crate::wire::cidr::Ipv4Cidr;
@@ -47,14 +48,17 @@ pub struct Pmtu {
     pub locked: bool,
 }
 
-/// Learnt exceptions to the routes, by destination.
+/// Learnt exceptions to the routes, by destination and link.
 #[derive(Debug)]
 pub struct RouteExceptions {
     config: ExceptionsConfig,
-    by_destination: KeyedMap<Ipv4Addr, Exception>,
-    /// Each destination of `by_destination` once, under its [`Exception::expires`].
-    by_expiry: BTreeSet<(Instant, Ipv4Addr)>,
+    by_way: KeyedMap<Way, Exception>,
+    /// Each key of `by_way` once, under its [`Exception::expires`].
+    by_expiry: BTreeSet<(Instant, Way)>,
 }
+
+/// A destination and the link that packets to it leave by: another link is another path.
+type Way = (Ipv4Addr, LinkId);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Exception {
@@ -74,46 +78,43 @@ impl Exception {
 impl RouteExceptions {
     /// No exceptions yet; `hash` keys the table.
     pub fn new(config: ExceptionsConfig, hash: KeyedHash) -> Self {
-        RouteExceptions {
-            config,
-            by_destination: KeyedMap::with_hasher(hash),
-            by_expiry: BTreeSet::new(),
-        }
+        RouteExceptions { config, by_way: KeyedMap::with_hasher(hash), by_expiry: BTreeSet::new() }
     }
 
-    /// How many destinations have an exception, expired ones included until they are swept.
+    /// How many destinations have an exception, each counted per link, expired ones included until they are swept.
     pub fn len(&self) -> usize {
-        self.by_destination.len()
+        self.by_way.len()
     }
 
     /// Whether no destination has an exception.
     pub fn is_empty(&self) -> bool {
-        self.by_destination.is_empty()
+        self.by_way.is_empty()
     }
 
-    /// The learnt path MTU to `destination`.
-    pub fn pmtu(&self, now: Instant, destination: Ipv4Addr) -> Option<Pmtu> {
-        let (pmtu, expires) = self.get(destination)?.pmtu?;
+    /// The learnt path MTU to `destination` over `link`.
+    pub fn pmtu(&self, now: Instant, destination: Ipv4Addr, link: LinkId) -> Option<Pmtu> {
+        let (pmtu, expires) = self.get((destination, link))?.pmtu?;
         (now < expires).then_some(pmtu)
     }
 
-    /// The gateway that a redirect named for `destination`.
-    pub fn gateway(&self, now: Instant, destination: Ipv4Addr) -> Option<Ipv4Addr> {
-        let (gateway, expires) = self.get(destination)?.gateway?;
+    /// The gateway on `link` that a redirect named for `destination`.
+    pub fn gateway(&self, now: Instant, destination: Ipv4Addr, link: LinkId) -> Option<Ipv4Addr> {
+        let (gateway, expires) = self.get((destination, link))?.gateway?;
         (now < expires).then_some(gateway)
     }
 
-    /// Takes in that packets to `destination` must not exceed `mtu` bytes, as an ICMP message
+    /// Takes in that packets to `destination` over `link` must not exceed `mtu` bytes, as an ICMP message
     /// said, where the route or its link allows `route_mtu`. The path MTU is lowered by this,
     /// never raised. Returns it when it changed or its time was extended.
     pub fn update_pmtu(
         &mut self,
         now: Instant,
         destination: Ipv4Addr,
+        link: LinkId,
         mtu: u16,
         route_mtu: u16,
     ) -> Option<Pmtu> {
-        let known = self.pmtu(now, destination);
+        let known = self.pmtu(now, destination, link);
         let old = known.map_or(route_mtu, |known| known.mtu.min(route_mtu));
         // RFC 1191 §3: a host must never raise its estimate in response to this message. One that
         // is locked stays until it expires.
@@ -132,21 +133,30 @@ impl RouteExceptions {
             return None;
         }
         let expires = now + self.config.mtu_expires;
-        self.change(now, destination, |exception| exception.pmtu = Some((pmtu, expires)));
+        self.change(now, (destination, link), |exception| exception.pmtu = Some((pmtu, expires)));
         Some(pmtu)
     }
 
-    /// Takes in that packets to `destination` are better sent to `gateway`, as a redirect said
+    /// Takes in that packets to `destination` are better sent to `gateway` on `link`, as a redirect said
     /// (RFC 1122 §3.2.2.2). Whether the redirect may be believed is for the caller to check.
-    pub fn update_gateway(&mut self, now: Instant, destination: Ipv4Addr, gateway: Ipv4Addr) {
+    pub fn update_gateway(
+        &mut self,
+        now: Instant,
+        destination: Ipv4Addr,
+        link: LinkId,
+        gateway: Ipv4Addr,
+    ) {
         let expires = now + self.config.redirect_expires;
-        self.change(now, destination, |exception| exception.gateway = Some((gateway, expires)));
+        self.change(now, (destination, link), |exception| {
+            exception.gateway = Some((gateway, expires))
+        });
     }
 
-    /// Forgets what is known of `destination`.
-    pub fn remove(&mut self, destination: Ipv4Addr) {
-        if let Some(exception) = self.by_destination.remove(&destination) {
-            self.by_expiry.remove(&(exception.expires(), destination));
+    /// Forgets what is known of `destination` over `link`.
+    pub fn remove(&mut self, destination: Ipv4Addr, link: LinkId) {
+        let way = (destination, link);
+        if let Some(exception) = self.by_way.remove(&way) {
+            self.by_expiry.remove(&(exception.expires(), way));
         }
     }
 
@@ -156,14 +166,14 @@ impl RouteExceptions {
         if self.is_empty() {
             return;
         }
-        let within = |destination: &&Ipv4Addr| prefix.contains(**destination);
-        let doomed: Vec<_> = self.by_destination.keys().filter(within).copied().collect();
-        doomed.into_iter().for_each(|destination| self.remove(destination));
+        let within = |(destination, _): &&Way| prefix.contains(*destination);
+        let doomed: Vec<_> = self.by_way.keys().filter(within).copied().collect();
+        doomed.into_iter().for_each(|(destination, link)| self.remove(destination, link));
     }
 
     /// Forgets everything, for when links or addresses change.
     pub fn clear(&mut self) {
-        self.by_destination.clear();
+        self.by_way.clear();
         self.by_expiry.clear();
     }
 
@@ -173,40 +183,40 @@ impl RouteExceptions {
         self.by_expiry.first().map(|(at, _)| *at)
     }
 
-    /// Removes what has expired; returns how many destinations that were.
+    /// Removes what has expired; returns how many that were.
     pub fn sweep(&mut self, now: Instant) -> usize {
         let before = self.len();
-        while let Some(&(at, destination)) = self.by_expiry.first()
+        while let Some(&(at, (destination, link))) = self.by_expiry.first()
             && at <= now
         {
-            self.remove(destination);
+            self.remove(destination, link);
         }
         before - self.len()
     }
 
-    fn get(&self, destination: Ipv4Addr) -> Option<&Exception> {
+    fn get(&self, way: Way) -> Option<&Exception> {
         // Most stacks have no exceptions most of the time: hash only when there are some.
-        if self.by_destination.is_empty() {
+        if self.by_way.is_empty() {
             return None;
         }
-        self.by_destination.get(&destination)
+        self.by_way.get(&way)
     }
 
-    fn change(&mut self, now: Instant, destination: Ipv4Addr, update: impl FnOnce(&mut Exception)) {
-        let mut exception = self.by_destination.get(&destination).copied().unwrap_or_default();
-        self.remove(destination);
+    fn change(&mut self, now: Instant, way: Way, update: impl FnOnce(&mut Exception)) {
+        let mut exception = self.by_way.get(&way).copied().unwrap_or_default();
+        self.remove(way.0, way.1);
         // A part that has expired must not come back to life with the other one.
         exception.pmtu = exception.pmtu.filter(|(_, expires)| now < *expires);
         exception.gateway = exception.gateway.filter(|(_, expires)| now < *expires);
         update(&mut exception);
         if self.len() >= self.config.capacity
-            && let Some(&(_, first)) = self.by_expiry.first()
+            && let Some(&(_, (destination, link))) = self.by_expiry.first()
         {
-            self.remove(first);
+            self.remove(destination, link);
         }
         if self.len() < self.config.capacity {
-            self.by_destination.insert(destination, exception);
-            self.by_expiry.insert((exception.expires(), destination));
+            self.by_way.insert(way, exception);
+            self.by_expiry.insert((exception.expires(), way));
         }
     }
 }

@@ -186,6 +186,12 @@ impl RouteTable {
     /// many there were.
     pub fn flush_link(&mut self, link: LinkId) -> usize {
         self.links_down.retain(|down| *down != link);
+        self.flush_over(link)
+    }
+
+    /// Removes every route over `link`, for when its last address goes (Linux `fib_disable_ip`);
+    /// returns how many there were.
+    pub fn flush_over(&mut self, link: LinkId) -> usize {
         self.remove_where(|info| info.found.link == Some(link))
     }
 

@@ -203,24 +203,35 @@ impl SocketTable {
         self.id_at(*self.by_protocol.get(&protocol)?.get(n)?)
     }
 
-    /// The sockets that sent the packet an ICMP error quotes, as far as that can be told: the
-    /// ping socket with its identifier and the raw sockets of its protocol, which are not told of
-    /// redirects (Linux `raw_err`).
-    pub(crate) fn senders_of(
+    /// The next socket, from `at` on, that sent the packet an ICMP error quotes, as far as that
+    /// can be told: the ping socket with its identifier, then the raw sockets of its protocol,
+    /// which are not told of redirects (Linux `raw_err`). `at` starts at 0 and is moved on.
+    pub(crate) fn next_sender(
         &self,
-        quoted: Quoted,
+        quoted: &Quoted,
         link: Option<LinkId>,
         redirect: bool,
-    ) -> Vec<SocketId> {
+        at: &mut usize,
+    ) -> Option<SocketId> {
         // The error's destination is the quoted source, and the other way round.
         let (src, dst) = (quoted.dst, quoted.src);
-        let ping = quoted.ident.and_then(|ident| self.find_ping(ident, src, dst, link));
-        let raw = self.by_protocol.get(&quoted.protocol).into_iter().flatten();
-        let raw = raw
-            .filter(|_| !redirect)
-            .filter_map(|index| self.id_at(*index))
-            .filter(|id| self.get(*id).is_ok_and(|socket| socket.wants(src, dst, link)));
-        ping.into_iter().chain(raw).collect()
+        if *at == 0 {
+            *at = 1;
+            let ping = quoted.ident.and_then(|ident| self.find_ping(ident, src, dst, link));
+            if ping.is_some() {
+                return ping;
+            }
+        }
+        if redirect {
+            return None;
+        }
+        while let Some(id) = self.nth_raw(quoted.protocol, *at - 1) {
+            *at += 1;
+            if self.get(id).is_ok_and(|socket| socket.wants(src, dst, link)) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Queues an error found before the packet left (Linux `ip_local_error`).

@@ -262,6 +262,9 @@ impl Stack {
         if interface.addresses.len() == before {
             return Err(ConfigError::NoSuchAddress);
         }
+        if interface.addresses.is_empty() {
+            self.core.routes.flush_over(id);
+        }
         self.arp.unwatch(id, Some(v4));
         self.core.routes.flush_source(addr);
         self.install_addresses(id)
@@ -411,6 +414,9 @@ impl Stack {
                 }
                 AddressState::Conflict | AddressState::Lost => {
                     interface.addresses.retain(|address| address.cidr.addr() != conclusion.addr);
+                    if interface.addresses.is_empty() {
+                        self.core.routes.flush_over(conclusion.link);
+                    }
                 }
                 AddressState::Defended => {}
             }

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 
+use tapping_stack::Config;
 use tapping_stack::LinkId;
 use tapping_stack::PmtuDiscovery;
 use tapping_stack::SocketId;
@@ -514,6 +515,29 @@ mod redirects {
         assert!(send(&mut lab, router, tester, "10.0.1.2", "192.0.2.1").is_none());
         lab.run_for(Duration::from_millis(20_500));
         assert!(send(&mut lab, router, tester, "10.0.1.2", "192.0.2.1").is_some());
+    }
+
+    /// However many senders there were before, a new one is told: the oldest makes room.
+    #[test]
+    fn a_full_table_of_senders_has_room_for_the_next() {
+        let mut config = Config::default();
+        config.icmp.redirects.senders = 4;
+        config.icmp.redirects.number = 1;
+        let mut lab = Lab::new();
+        let wire = lab.segment();
+        let router = lab.host_with("r", config);
+        let link = lab.attach(router, wire, "10.0.1.1/24");
+        lab.stack(router).set_forwarding(true);
+        let tester = lab.tester(wire);
+        for n in 2..20 {
+            lab.know(router, link, ip(&format!("10.0.1.{n}")), tester.mac);
+        }
+        for n in 3..20 {
+            let src = format!("10.0.1.{n}");
+            assert!(send(&mut lab, router, tester, &src, "10.0.1.2").is_some(), "{src}");
+            assert!(send(&mut lab, router, tester, &src, "10.0.1.2").is_none(), "{src}");
+            lab.run_for(Duration::from_millis(1));
+        }
     }
 
     /// RFC 1122 §3.2.2.2: a host follows, for the destination named.

@@ -107,6 +107,23 @@ mod sources {
         assert_eq!(ipv4(&packet).src(), Ipv4Addr::UNSPECIFIED);
     }
 
+    /// Linux `fib_disable_ip`: without an address a link has no routes, so nothing leaves from
+    /// 0.0.0.0.
+    #[test]
+    fn routes_go_with_the_last_address_of_their_link() {
+        let (mut bench, socket) = routed();
+        let (now, link) = (bench.lab.now(), bench.link);
+        bench.stack().add_address(now, link, "10.0.0.5/24".parse().unwrap()).unwrap();
+        bench.stack().remove_address(now, link, ip("10.0.0.5").into()).unwrap();
+        bench.lab.send(bench.host, socket, ip(FAR), &request(64)).unwrap();
+        assert_eq!(bench.lab.heard(bench.tester).len(), 1, "one address is left");
+        bench.stack().remove_address(now, link, ip(HERE).into()).unwrap();
+        let sent = bench.lab.send(bench.host, socket, ip(FAR), &request(64));
+        assert_eq!(sent, Err(SocketError::NetworkUnreachable));
+        assert!(bench.lab.heard(bench.tester).is_empty());
+        assert!(bench.stack().routes().all(|route| route.link != Some(link)));
+    }
+
     /// RFC 1122 §3.2.1.3 (g): 127.0.0.0/8 does not leave the host (Linux `__mkroute_output`).
     #[test]
     fn loopback_addresses_do_not_leave_the_host() {

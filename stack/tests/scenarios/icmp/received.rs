@@ -320,3 +320,17 @@ fn without_receive_errors_hard_errors_reach_a_connected_socket_once() {
     assert_eq!(sockets.stack().take_error(socket), Ok(None), "told once");
     assert!(sockets.report(socket).is_none());
 }
+
+/// A report is as long as what is quoted, in a buffer of the pool, however long the packet's was.
+#[test]
+fn reports_come_from_the_pool() {
+    let mut sockets = Sockets::new();
+    let seven = sockets.ping(7);
+    sockets.error(HOST, &our_echo(7), 548);
+    let report = sockets.report(seven).unwrap();
+    assert_eq!(report.packet.network(), our_echo(7));
+    assert_eq!(report.packet.bytes(), &our_echo(7)[20..]);
+    let before = sockets.stack().pool().free().0;
+    sockets.stack().recycle(report.packet);
+    assert_eq!(sockets.stack().pool().free().0, before + 1);
+}

@@ -154,3 +154,38 @@ fn routers_and_links_that_do_not_accept_redirects_ignore_them() {
     scene.redirect(PEER, RedirectCode::Host, BETTER, FAR);
     scene.still_goes_to_the_old_gateway(FAR);
 }
+
+/// Another link is another path: what a router on one link said, of a gateway or an MTU, is not
+/// used on another (Linux ties exceptions to the next hop).
+#[test]
+fn what_was_learnt_on_one_link_is_not_used_on_another() {
+    let mut scene = Scene::new();
+    let (now, host) = (scene.bench.lab.now(), scene.bench.host);
+    let wire = scene.bench.lab.segment();
+    let second = scene.bench.lab.attach(host, wire, "10.0.9.1/24");
+    let watcher = scene.bench.lab.tester(wire);
+    scene.bench.lab.know(host, second, ip(FAR), watcher.mac);
+    scene.redirect(PEER, RedirectCode::Host, BETTER, FAR);
+    let quoted = Ip::icmp(ip(US), ip(FAR), echo(7, 1, b"")).build();
+    let needed = Unreachable::FragmentationNeeded { mtu: 1000 };
+    let body = error_about(Message::DestinationUnreachable(needed), &quoted, 28);
+    scene.bench.inject(&Ip::icmp(ip(PEER), ip(US), body));
+    assert_eq!(scene.next_hop(FAR), better());
+    assert_eq!(scene.bench.lab.stack(host).path_mtu(now, ip(FAR).into()), Ok(1000));
+
+    let socket = scene.bench.lab.stack(host).open_ping(Some(8)).unwrap();
+    scene.bench.lab.stack(host).socket_options(socket).unwrap().bind_link = Some(second);
+    scene.bench.lab.send(host, socket, ip(FAR), &echo(0, 1, &[0; 1400])).unwrap();
+    let heard = scene.bench.lab.heard(watcher);
+    assert_eq!(heard.len(), 1, "neither cut nor asked for another gateway");
+    assert_eq!(heard[0].ethernet().dst(), watcher.mac);
+
+    // An error about the packet of a socket bound to a link is about that link.
+    let quoted = Ip::icmp(ip("10.0.9.1"), ip(FAR), echo(8, 1, b"")).build();
+    let needed = Unreachable::FragmentationNeeded { mtu: 900 };
+    let body = error_about(Message::DestinationUnreachable(needed), &quoted, 28);
+    let error = Ip::icmp(ip("10.0.9.9"), ip("10.0.9.1"), body).build();
+    scene.bench.lab.inject_ip(watcher, host, second, &error);
+    scene.bench.lab.send(host, socket, ip(FAR), &echo(0, 1, &[0; 1400])).unwrap();
+    assert_eq!(scene.bench.lab.heard(watcher).len(), 2, "cut to 900 bytes");
+}
