@@ -92,8 +92,11 @@ pub struct NeighConfig {
     pub gc_thresh1: usize,
     /// `gc_thresh2`: above so many, entries older than five seconds make room for new ones.
     pub gc_thresh2: usize,
-    /// `gc_thresh3`: the table's size.
+    /// `gc_thresh3`: how many entries may be learnt. Those set by hand do not count in any of the
+    /// three (Linux `neigh_update_gc_list`).
     pub gc_thresh3: usize,
+    /// How many entries may be set by hand.
+    pub max_permanent: usize,
     /// `gc_stale_time`: an unused entry may be collected after this.
     pub gc_stale_time: Duration,
     /// `gc_interval`: between collections; at least 1 ms.
@@ -102,6 +105,8 @@ pub struct NeighConfig {
     pub locktime: Duration,
     /// `unres_qlen`: packets that may wait for one resolution.
     pub unres_qlen: usize,
+    /// `unres_qlen_bytes`: bytes of buffer that they may take; a single packet may take more.
+    pub unres_qlen_bytes: usize,
 }
 
 /// Address conflict detection (the constants of RFC 5227 §1.1).
@@ -200,10 +205,12 @@ impl Default for Config {
                 gc_thresh1: 128,
                 gc_thresh2: 512,
                 gc_thresh3: 1024,
+                max_permanent: 65_536,
                 gc_stale_time: Duration::from_secs(60),
                 gc_interval: Duration::from_secs(30),
                 locktime: Duration::from_secs(1),
                 unres_qlen: 101,
+                unres_qlen_bytes: 212_992,
             },
             acd: AcdConfig {
                 probe_wait: Duration::from_secs(1),

@@ -95,6 +95,7 @@ impl Stack {
         self.arp.handle_timeout(&mut self.core, now);
         self.conclude_conflicts();
         self.ipv4.handle_timeout(&mut self.core, now);
+        self.core.exceptions.sweep(now);
         self.flush();
         for _ in 0..self.core.config.core.netdev_budget {
             let Some(looped) = self.ipv4.poll_backlog() else { break };
@@ -108,8 +109,12 @@ impl Stack {
         if self.ipv4.has_backlog() {
             return Some(self.core.now);
         }
-        let timeouts =
-            [self.neighbours.poll_timeout(), self.arp.poll_timeout(), self.ipv4.poll_timeout()];
+        let timeouts = [
+            self.neighbours.poll_timeout(),
+            self.arp.poll_timeout(),
+            self.ipv4.poll_timeout(),
+            self.core.exceptions.next_deadline(),
+        ];
         timeouts.into_iter().flatten().min()
     }
 

@@ -5,8 +5,6 @@
 
 mod conflict;
 mod input;
-#[cfg(test)]
-mod tests;
 
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, Ipv4Addr};

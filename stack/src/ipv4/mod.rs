@@ -20,8 +20,6 @@ mod output;
 pub mod reassembly;
 mod reject;
 mod route;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use output::{SendError, prepare_options};
 

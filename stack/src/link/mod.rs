@@ -3,8 +3,6 @@
 pub(crate) mod input;
 mod map;
 pub(crate) mod output;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use map::LinkMap;
 

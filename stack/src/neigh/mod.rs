@@ -15,8 +15,6 @@
 
 mod nud;
 mod table;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use table::NeighbourTable;
 

@@ -34,12 +34,16 @@ impl NeighbourTable {
             self.actions.push_back(Action::Discard { packet, reason });
             return;
         };
-        if let Some(mut packet) = self.enqueue(index, packet) {
-            // The oldest makes room (Linux `__neigh_event_send`).
+        // The oldest make room (Linux `__neigh_event_send`).
+        while let Some(mut oldest) = self.surplus(index, packet.true_size()) {
             self.unres_discards += 1;
-            packet.rewind_to_network();
+            oldest.rewind_to_network();
             let reason = DropReason::NeighbourQueueFull;
-            self.actions.push_back(Action::Discard { packet, reason });
+            self.actions.push_back(Action::Discard { packet: oldest, reason });
+        }
+        if let Some(entry) = &mut self.entries[index] {
+            entry.queue_bytes += packet.true_size();
+            entry.queue.push_back(packet);
         }
         if self.entries[index].as_ref().is_some_and(|entry| entry.state == NudState::Failed) {
             if let Some(entry) = &mut self.entries[index] {
@@ -174,6 +178,7 @@ impl NeighbourTable {
         entry.mac = Some(mac);
         entry.probes = 0;
         let (link, addr) = (entry.link, entry.addr);
+        entry.queue_bytes = 0;
         let waiting = core::mem::take(&mut entry.queue);
         if let Some(timer) = entry.timer.take() {
             self.timers.cancel(timer);
@@ -195,6 +200,7 @@ impl NeighbourTable {
     fn fail(&mut self, now: Instant, index: usize) {
         self.res_failed += 1;
         let Some(entry) = &mut self.entries[index] else { return };
+        entry.queue_bytes = 0;
         let waiting = core::mem::take(&mut entry.queue);
         self.enter(now, index, NudState::Failed);
         for packet in waiting {
@@ -212,13 +218,17 @@ impl NeighbourTable {
         self.arm(index, now + retrans_time);
     }
 
-    /// Puts a packet behind the others that wait; returns the oldest when there are too many.
-    fn enqueue(&mut self, index: usize, packet: Packet) -> Option<Packet> {
-        let limit = self.config.unres_qlen;
+    /// The packet that has waited longest, when it must go before one with `true_size` bytes of
+    /// buffer may wait, too.
+    fn surplus(&mut self, index: usize, true_size: usize) -> Option<Packet> {
+        let (packets, bytes) = (self.config.unres_qlen, self.config.unres_qlen_bytes);
         let entry = self.entries[index].as_mut()?;
-        let oldest = if entry.queue.len() >= limit { entry.queue.pop_front() } else { None };
-        entry.queue.push_back(packet);
-        oldest
+        if entry.queue.len() < packets && entry.queue_bytes + true_size <= bytes {
+            return None;
+        }
+        let oldest = entry.queue.pop_front()?;
+        entry.queue_bytes -= oldest.true_size();
+        Some(oldest)
     }
 
     fn enter(&mut self, now: Instant, index: usize, state: NudState) {

@@ -60,6 +60,8 @@ pub(super) struct Entry {
     pub(super) timer: Option<TimerId>,
     /// Packets that wait for resolution; empty unless INCOMPLETE. At most `unres_qlen`.
     pub(super) queue: VecDeque<Packet>,
+    /// The sum of their true sizes.
+    pub(super) queue_bytes: usize,
 }
 
 impl Entry {
@@ -75,6 +77,8 @@ pub(crate) struct NeighbourTable {
     pub(super) entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     index: KeyedMap<Key, usize>,
+    /// How many entries are PERMANENT.
+    permanent: usize,
     /// Keys are indices of `entries`.
     pub(super) timers: TimerWheel<usize>,
     pub(super) actions: VecDeque<Action>,
@@ -96,6 +100,7 @@ impl NeighbourTable {
             config,
             entries: Vec::new(),
             free: Vec::new(),
+            permanent: 0,
             timers: TimerWheel::new(),
             actions: VecDeque::new(),
             reachable_time,
@@ -146,7 +151,16 @@ impl NeighbourTable {
         addr: IpAddr,
         mac: MacAddr,
     ) -> bool {
-        let Some(index) = self.find_or_create(now, link, addr) else { return false };
+        let known = self.find(link, addr);
+        let state = known.and_then(|index| self.entries[index].as_ref()).map(|entry| entry.state);
+        if state != Some(NudState::Permanent) {
+            if self.permanent >= self.config.max_permanent {
+                self.table_fulls += 1;
+                return false;
+            }
+            self.permanent += 1;
+        }
+        let index = known.unwrap_or_else(|| self.create(now, link, addr));
         self.learn(now, index, mac, NudState::Permanent);
         true
     }
@@ -183,6 +197,10 @@ impl NeighbourTable {
             self.table_fulls += 1;
             return None;
         }
+        Some(self.create(now, link, addr))
+    }
+
+    fn create(&mut self, now: Instant, link: LinkId, addr: IpAddr) -> usize {
         let entry = Entry {
             link,
             addr,
@@ -195,6 +213,7 @@ impl NeighbourTable {
             probes: 0,
             timer: None,
             queue: VecDeque::new(),
+            queue_bytes: 0,
         };
         let index = self.free.pop().unwrap_or(self.entries.len());
         if index == self.entries.len() {
@@ -203,7 +222,7 @@ impl NeighbourTable {
         self.entries[index] = Some(entry);
         self.index.insert(Key { link, addr }, index);
         self.next_gc.get_or_insert(now + self.config.gc_interval);
-        Some(index)
+        index
     }
 
     /// The periodic collection (Linux `neigh_periodic_work`): failed and long unused entries go,
@@ -216,7 +235,7 @@ impl NeighbourTable {
             self.reachable_time = draw_reachable_time(&self.config, &mut self.rng);
             self.reachable_time_drawn = now;
         }
-        if self.index.len() >= self.config.gc_thresh1 {
+        if self.collectable() >= self.config.gc_thresh1 {
             let stale_time = self.config.gc_stale_time;
             self.delete_where(usize::MAX, |entry| {
                 // A confirmation counts as use.
@@ -230,7 +249,7 @@ impl NeighbourTable {
 
     /// Makes room for one more entry (Linux `neigh_alloc`, `neigh_forced_gc`).
     fn make_room(&mut self, now: Instant) -> bool {
-        let len = self.index.len();
+        let len = self.collectable();
         let full = len >= self.config.gc_thresh3;
         if len >= self.config.gc_thresh2 && now >= self.next_forced_gc {
             self.delete_where(len - self.config.gc_thresh2 + 1, |entry| {
@@ -244,7 +263,12 @@ impl NeighbourTable {
             let pause = if full { Duration::from_millis(100) } else { FORCED_GC_AGE };
             self.next_forced_gc = now + pause;
         }
-        self.index.len() < self.config.gc_thresh3
+        self.collectable() < self.config.gc_thresh3
+    }
+
+    /// How many entries the thresholds are about.
+    fn collectable(&self) -> usize {
+        self.index.len() - self.permanent
     }
 
     fn delete_where(&mut self, limit: usize, mut expendable: impl FnMut(&Entry) -> bool) {
@@ -265,6 +289,9 @@ impl NeighbourTable {
         let Some(entry) = self.entries[index].take() else { return };
         self.index.remove(&Key { link: entry.link, addr: entry.addr });
         self.free.push(index);
+        if entry.state == NudState::Permanent {
+            self.permanent -= 1;
+        }
         if let Some(timer) = entry.timer {
             self.timers.cancel(timer);
         }

@@ -105,7 +105,7 @@ pub struct Route {
     pub metric: u32,
     /// The source address to prefer (Linux `prefsrc`).
     pub source: Option<IpAddr>,
-    /// The path MTU, where it is less than the link's.
+    /// The path MTU, where it is less than the link's: at least 68 bytes; 0 is taken for none.
     pub mtu: Option<u16>,
     /// Who made it.
     pub protocol: RouteProtocol,
@@ -321,10 +321,13 @@ pub enum RouteError {
     /// The destination has bits set after its prefix (`EINVAL`).
     #[error("invalid prefix for given prefix length")]
     HostBits,
-    /// A unicast, local or broadcast route names neither link nor gateway, or an `onlink` one no
-    /// link (`ENODEV`).
+    /// A unicast, local or broadcast route names neither link nor gateway, an `onlink` one no
+    /// link, or the link does not exist (`ENODEV`).
     #[error("route needs a link")]
     NoLink,
+    /// Less than every link carries, 68 bytes (RFC 791 §3.2; `EINVAL`).
+    #[error("route MTU {0} is below 68")]
+    BadMtu(u16),
     /// A route of this kind cannot have this gateway or link (`EINVAL`).
     #[error("gateway or link cannot be given for this route type")]
     UnexpectedNextHop,

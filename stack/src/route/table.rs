@@ -18,6 +18,8 @@ use crate::wire::cidr::IpCidr;
 
 /// Set in the number of a list, clear in that of an info.
 const LIST: u32 = 1 << 31;
+/// RFC 791 §3.2: every link carries packets of 68 bytes.
+const MIN_MTU: u16 = 68;
 
 /// The routes of a stack: the tables local and main.
 #[derive(Debug)]
@@ -297,6 +299,12 @@ impl RouteTable {
         let (destination, prefix_len) = destination(route.destination)?;
         let gateway = route.gateway.map(v4).transpose()?;
         let source = route.source.map(v4).transpose()?;
+        let mtu = route.mtu.filter(|mtu| *mtu > 0);
+        if let Some(mtu) = mtu
+            && mtu < MIN_MTU
+        {
+            return Err(RouteError::BadMtu(mtu));
+        }
         let mut link = route.link;
         let mut next_hop = gateway;
         match (route.kind, gateway) {
@@ -330,7 +338,7 @@ impl RouteTable {
             link,
             gateway: next_hop,
             source,
-            mtu: route.mtu,
+            mtu,
             prefix_len: 0,
             metric: route.metric,
         };

@@ -6,8 +6,6 @@
 
 mod error;
 mod table;
-#[cfg(test)]
-mod tests;
 
 pub use error::SocketError;
 pub(crate) use table::{Quoted, Socket, SocketTable};

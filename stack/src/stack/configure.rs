@@ -276,6 +276,7 @@ impl Stack {
     /// See [`RouteError`].
     pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
         let destination = route.destination;
+        self.check_link(&route)?;
         self.core.routes.add(route)?;
         self.forget_exceptions(destination);
         Ok(())
@@ -288,6 +289,7 @@ impl Stack {
     /// See [`RouteError`].
     pub fn replace_route(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
         let destination = route.destination;
+        self.check_link(&route)?;
         let old = self.core.routes.replace(route)?;
         self.forget_exceptions(destination);
         Ok(old)
@@ -424,6 +426,13 @@ impl Stack {
             let _ = self.install_addresses(conclusion.link);
             self.core.see(|| conclusion.event());
         }
+    }
+
+    /// A route over a link that does not exist would wait for it in vain: numbers are not used
+    /// again.
+    fn check_link(&self, route: &Route) -> Result<(), RouteError> {
+        let exists = |id| self.core.interfaces.get(id).is_some();
+        if route.link.is_none_or(exists) { Ok(()) } else { Err(RouteError::NoLink) }
     }
 
     /// What was learnt about a route's destinations does not outlive the route.

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use tapping_stack::route::{Route, RouteError};
 use tapping_stack::stats::DropReason;
 use tapping_stack::wire::MacAddr;
 use tapping_stack::{ConfigError, LinkConfig, LinkId, Packet, SocketError};
@@ -73,4 +74,26 @@ fn a_frame_leaves_as_it_was_made() {
     lab.stack(host).set_link_up(now, link, false).unwrap();
     lab.stack(host).send_frame(now, link, Packet::from_slice(&bytes));
     assert_eq!(lab.snapshot(host).dropped(DropReason::LinkDown), 1);
+}
+
+#[test]
+fn a_route_needs_a_link_that_exists_and_an_mtu_that_links_have() {
+    let (mut lab, host, link, _) = Lab::with_tester("10.0.0.1/24");
+    let stack = lab.stack(host);
+    let to = "192.0.2.0/24".parse().unwrap();
+    for link in [LinkId(0), LinkId(link.0 + 1), LinkId(u32::MAX)] {
+        assert_eq!(stack.add_route(Route::direct(to, link)), Err(RouteError::NoLink));
+        assert_eq!(stack.replace_route(Route::direct(to, link)), Err(RouteError::NoLink));
+    }
+    for mtu in [1, 67] {
+        let route = Route::direct(to, link).with_mtu(mtu);
+        assert_eq!(stack.add_route(route.clone()), Err(RouteError::BadMtu(mtu)));
+        assert_eq!(stack.replace_route(route), Err(RouteError::BadMtu(mtu)));
+    }
+    let mut mtu_of = |mtu| {
+        stack.replace_route(Route::direct(to, link).with_mtu(mtu)).unwrap();
+        stack.routes().find(|route| route.destination == to).unwrap().mtu
+    };
+    assert_eq!(mtu_of(68), Some(68));
+    assert_eq!(mtu_of(0), None, "as if none were given");
 }
