@@ -95,6 +95,17 @@ fn trace_shows_silence_and_refusals() {
     );
 }
 
+#[test]
+fn trace_says_once_what_is_wrong_here() {
+    tapping("trace -F -q 2 10.0.0.1 1501").status(1).says(
+        "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 1501 byte packets\n \
+         1  * !F-1500 * !F-1500\n",
+    );
+    for host in ["10.0.0.255", "10.0.0.0", "255.255.255.255"] {
+        tapping(&format!("trace {host}")).refused(&[host, "broadcast address", "one host"]);
+    }
+}
+
 /// The frames of a capture, as one word each.
 fn frames(path: &Path) -> Vec<String> {
     let mut reader = CaptureReader::open(path).expect("a capture");

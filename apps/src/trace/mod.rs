@@ -27,6 +27,10 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
     }
     let target = names::resolve(&args.host)?;
     plan.check_route(&target)?;
+    if plan.is_broadcast(target.addr) {
+        let what = format!("{} is a broadcast address; trace the way to one host", target.addr);
+        return Err(Failure(what).into());
+    }
     let mut names = if args.numeric { Names::numeric() } else { Names::system() };
     if !target.numeric {
         names.get(target.addr.into());
