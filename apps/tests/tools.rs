@@ -69,7 +69,7 @@ fn trace_reaches_a_neighbour_by_udp_and_icmp() {
             for peer in ["", "--peer "] {
                 let said = tapping_as(user, &format!("trace {peer}{how}10.0.0.1")).good().says(
                     "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 60 byte packets\n \
-                     1  10.0.0.1  N ms  N ms  N ms\n",
+                     1  10.0.0.1 (10.0.0.1)  N ms  N ms  N ms\n",
                 );
                 assert_eq!(said.err, "");
             }
@@ -241,7 +241,7 @@ fn errors_from_a_router() {
         );
         tapping(&format!("trace {routed} -I -F -q 1 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
-             2  10.0.0.1  N ms !F-1200\n",
+             2  10.0.0.1 (10.0.0.1)  N ms !F-1200\n",
         );
     });
 }
