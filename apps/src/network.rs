@@ -164,9 +164,10 @@ impl Network {
         self.seed
     }
 
-    /// Whether nothing outside this process can be reached, name servers included.
+    /// Whether nobody but the other end can be reached. Its addresses mean something else to name
+    /// servers, where there are any.
     pub fn is_isolated(&self) -> bool {
-        matches!(self.kind, Kind::PrivateKernel)
+        matches!(self.kind, Kind::PrivateKernel | Kind::Peer(_))
     }
 
     /// Who is at the other end, where that is not a stack that is watched as well.
@@ -506,5 +507,26 @@ impl Drop for Restore {
                 let _ = netlink.set_up(link.index, false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_outside_is_asked_about_the_built_in_peer() {
+        let plan = Plan {
+            attachment: Attachment::Peer("10.0.0.1/24".parse().unwrap()),
+            addr: "10.0.0.2/24".parse().unwrap(),
+            gateway: None,
+            mac: None,
+            mtu: None,
+            pcap: None,
+            seed: Some(1),
+        };
+        let network = Network::open(&plan, None).unwrap();
+        assert!(network.is_isolated());
+        assert_eq!((network.link_name(), network.other_side()), ("tap0", None));
     }
 }
