@@ -257,13 +257,16 @@ fn send(
         Ok(()) => (Sent::Ok, Some(Event::Sent)),
         Err(SocketError::NoBufferSpace) => (Sent::Busy, None),
         Err(SocketError::MessageTooLong) => match local_mtu(network, run, names, report)? {
-            Some(mtu) => (Sent::Refused, Some(Event::TooLong { mtu })),
+            Some(mtu) => (Sent::Refused, Some(Event::TooLong { sequence, mtu })),
             None => {
                 let reason = SocketError::MessageTooLong.to_string();
-                (Sent::Failed, Some(Event::Failed { reason }))
+                (Sent::Failed, Some(Event::Failed { sequence: Some(sequence), reason }))
             }
         },
-        Err(error) => (Sent::Failed, Some(Event::Failed { reason: error.to_string() })),
+        Err(error) => {
+            let reason = error.to_string();
+            (Sent::Failed, Some(Event::Failed { sequence: Some(sequence), reason }))
+        }
     };
     run.engine.sent(now, outcome);
     if let Some(event) = event {
@@ -330,8 +333,10 @@ fn icmp_error(
 ) -> Result<(), Stop> {
     let quoted = error.packet.bytes();
     let (Some(offender), true) = (error.offender, quoted.len() >= HEADER) else {
-        let reason = error.error.to_string();
-        return Ok(report.event(&run.host, Clock::wall(), &Event::Failed { reason })?);
+        let number = quoted.get(6..HEADER).and_then(|bytes| bytes.first_chunk());
+        let sequence = number.map(|bytes| u16::from_be_bytes(*bytes));
+        let event = Event::Failed { sequence, reason: error.error.to_string() };
+        return Ok(report.event(&run.host, Clock::wall(), &event)?);
     };
     let sequence = u16::from_be_bytes([quoted[6], quoted[7]]);
     let told = IcmpError {
