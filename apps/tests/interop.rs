@@ -7,6 +7,8 @@
 mod common;
 
 mod interop {
+    mod beside;
+    mod captures;
     mod conformance;
     mod frames;
     mod kernel_tools;

@@ -63,11 +63,13 @@ pub struct IcmpConfig {
 /// Neighbour cache settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeighConfig {
-    /// `base_reachable_time_ms`: mean of how long a confirmation is believed (×0.5–1.5).
+    /// `base_reachable_time_ms`: mean of how long a confirmation is believed (×0.5–1.5); at least
+    /// 1 ms.
     pub base_reachable_time: Duration,
-    /// `delay_first_probe_time`: how long a stale entry in use waits for a hint before a probe.
+    /// `delay_first_probe_time`: how long a stale entry in use waits for a hint before a probe; at
+    /// least 1 ms.
     pub delay_first_probe_time: Duration,
-    /// `retrans_time_ms`: between solicitations.
+    /// `retrans_time_ms`: between solicitations; at least 1 ms.
     pub retrans_time: Duration,
     /// `ucast_solicit`: probes sent to the known address.
     pub ucast_solicit: u8,
@@ -81,7 +83,7 @@ pub struct NeighConfig {
     pub gc_thresh3: usize,
     /// `gc_stale_time`: an unused entry may be collected after this.
     pub gc_stale_time: Duration,
-    /// `gc_interval`: between collections.
+    /// `gc_interval`: between collections; at least 1 ms.
     pub gc_interval: Duration,
     /// `locktime`: an entry that changed this recently ignores a different answer.
     pub locktime: Duration,
@@ -123,12 +125,31 @@ pub struct CoreConfig {
     pub netdev_max_backlog: usize,
     /// `txqueuelen`: frames waiting for a device.
     pub tx_queue_len: usize,
-    /// `netdev_budget`: loopback packets handled before control returns to the caller.
+    /// `netdev_budget`: loopback packets handled before control returns to the caller; at least 1.
     pub netdev_budget: usize,
     /// Free 2 KiB buffers kept for reuse.
     pub pool_small: usize,
     /// Free 64 KiB buffers kept for reuse.
     pub pool_large: usize,
+}
+
+/// The shortest time that a timer may be set to again and again.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+
+impl Config {
+    /// Raises what would make timers due for ever: intervals to 1 ms, the budget to one packet.
+    pub(crate) fn clamp(&mut self) {
+        let neigh = &mut self.neigh;
+        for interval in [
+            &mut neigh.base_reachable_time,
+            &mut neigh.delay_first_probe_time,
+            &mut neigh.retrans_time,
+            &mut neigh.gc_interval,
+        ] {
+            *interval = (*interval).max(MIN_INTERVAL);
+        }
+        self.core.netdev_budget = self.core.netdev_budget.max(1);
+    }
 }
 
 impl Default for Config {

@@ -18,7 +18,7 @@ use crate::socket::SocketTable;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
 
-const MILLIS_PER_DAY: u64 = 86_400_000;
+const MILLIS_PER_DAY: u128 = 86_400_000;
 
 /// The shared state of one network namespace.
 #[derive(Debug)]
@@ -126,8 +126,8 @@ impl Core {
     pub(crate) fn timestamp(&self) -> u32 {
         match self.wall_clock {
             Some(at_zero) => {
-                let unix = at_zero + self.now.saturating_since(Instant::ZERO);
-                (unix.as_millis() as u64 % MILLIS_PER_DAY) as u32
+                let unix = at_zero.saturating_add(self.now - Instant::ZERO);
+                (unix.as_millis() % MILLIS_PER_DAY) as u32
             }
             None => self.now.as_millis() as u32 | 0x8000_0000,
         }

@@ -25,6 +25,9 @@ pub(crate) struct Flow<'a> {
     pub(crate) dst: Ipv4Addr,
     /// The source address; chosen by the route when `None`.
     pub(crate) src: Option<Ipv4Addr>,
+    /// The source need not be an address of ours, or is known to be one (Linux
+    /// `FLOWI_FLAG_ANYSRC`).
+    pub(crate) any_source: bool,
     pub(crate) protocol: Protocol,
     pub(crate) tos: u8,
     /// The time to live; the default of unicast or multicast when `None`.
@@ -47,6 +50,7 @@ impl<'a> Flow<'a> {
         Flow {
             dst,
             src: None,
+            any_source: false,
             protocol,
             tos: 0,
             ttl: None,

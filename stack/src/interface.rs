@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+use crate::link::LinkMap;
 use crate::packet::LinkId;
 use crate::wire::cidr::Ipv4Cidr;
 use crate::wire::ethernet::MacAddr;
@@ -133,13 +134,14 @@ impl Interface {
 /// The links of a stack, by number.
 #[derive(Debug, Default)]
 pub struct Interfaces {
-    slots: Vec<Option<Interface>>,
+    links: LinkMap<Interface>,
 }
 
 impl Interfaces {
     /// The link with this number.
+    #[inline]
     pub fn get(&self, id: LinkId) -> Option<&Interface> {
-        self.slots.get(id.0.checked_sub(1)? as usize)?.as_ref()
+        self.links.get(id)
     }
 
     /// The link with this name.
@@ -149,10 +151,10 @@ impl Interfaces {
 
     /// All links, in order of their number.
     pub fn iter(&self) -> impl Iterator<Item = &Interface> {
-        self.slots.iter().flatten()
+        self.links.iter()
     }
 
-    /// A link's name, or its number when it has gone.
+    /// A link's name, or "?" when it has gone.
     pub fn name(&self, id: LinkId) -> &str {
         self.get(id).map_or("?", |interface| &interface.name)
     }
@@ -163,24 +165,23 @@ impl Interfaces {
     }
 
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Interface> {
-        self.slots.get_mut(id.0.checked_sub(1)? as usize)?.as_mut()
+        self.links.get_mut(id)
     }
 
-    /// The number that the next new link will get: the lowest that is free.
-    pub(crate) fn next_id(&self) -> LinkId {
-        let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        LinkId(free as u32 + 1)
+    pub(crate) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The number for a new link; no link that has gone had it.
+    pub(crate) fn next_id(&self) -> Option<LinkId> {
+        self.links.next_id()
     }
 
     pub(crate) fn insert(&mut self, interface: Interface) {
-        let index = interface.id.0 as usize - 1;
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
-        }
-        self.slots[index] = Some(interface);
+        self.links.insert(interface.id, interface);
     }
 
     pub(crate) fn remove(&mut self, id: LinkId) -> Option<Interface> {
-        self.slots.get_mut(id.0.checked_sub(1)? as usize)?.take()
+        self.links.remove(id)
     }
 }

@@ -55,6 +55,7 @@
 //!   `promote_secondaries`.
 //! - Redirects are believed only for a gateway in a subnet of the link (RFC 1122 §3.2.2.2); Linux
 //!   takes others too while `shared_media` is on.
+//! - A redirect is followed at once; Linux resolves the gateway first and follows the next one.
 //! - Proxy ARP answers at once; Linux waits up to 0.8 s, so that the host itself comes first.
 //! - Errors about our own packets are not rate-limited: nobody else hears them.
 //! - Packets with martian addresses count as `InAddrErrors` (RFC 4293); Linux keeps a counter of

@@ -13,7 +13,6 @@ mod transmit;
 pub use configure::ConfigError;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use crate::arp::ArpLayer;
 use crate::config::Config;
@@ -21,8 +20,8 @@ use crate::core::Core;
 use crate::event::{Event, Observer};
 use crate::filter::hook::{Hook, HookId, HookPoint};
 use crate::interface::LinkKind;
-use crate::ipv4::Ipv4Layer;
-use crate::link::{self, Link};
+use crate::ipv4::{Ipv4Layer, Looped};
+use crate::link::{self, Link, LinkMap};
 use crate::neigh::NeighbourTable;
 use crate::packet::{ChecksumState, LinkId, Metadata, Packet};
 use crate::rng::Rng;
@@ -37,14 +36,15 @@ pub struct Stack {
     ipv4: Ipv4Layer,
     arp: ArpLayer,
     neighbours: NeighbourTable,
-    /// Indexed by link number minus one, as `core.interfaces` is.
-    links: Vec<Option<Link>>,
+    /// One for each of `core.interfaces`.
+    links: LinkMap<Link>,
 }
 
 impl Stack {
     /// A stack with nothing but its loopback link `lo`, which is up with 127.0.0.1/8. All its
     /// random numbers come from `seed`; a seed that others can guess makes them guessable too.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(mut config: Config, seed: u64) -> Self {
+        config.clamp();
         let mut rng = Rng::new(seed);
         let neighbours = NeighbourTable::new(config.neigh.clone(), Rng::new(rng.next_u64()));
         let ipv4 = Ipv4Layer::new(&config, &mut rng);
@@ -53,7 +53,7 @@ impl Stack {
             ipv4,
             arp: ArpLayer::default(),
             neighbours,
-            links: Vec::new(),
+            links: LinkMap::default(),
         };
         stack.add_loopback();
         stack
@@ -97,8 +97,8 @@ impl Stack {
         self.ipv4.handle_timeout(&mut self.core, now);
         self.flush();
         for _ in 0..self.core.config.core.netdev_budget {
-            let Some(packet) = self.ipv4.poll_backlog() else { break };
-            self.loop_back(packet);
+            let Some(looped) = self.ipv4.poll_backlog() else { break };
+            self.loop_back(looped);
             self.flush();
         }
     }
@@ -181,7 +181,7 @@ impl Stack {
         arp.unres_discards = self.neighbours.unres_discards;
         arp.table_fulls = self.neighbours.table_fulls;
         let links = self.core.interfaces.iter().filter_map(|interface| {
-            let link = self.links.get(interface.id.0 as usize - 1)?.as_ref()?;
+            let link = self.links.get(interface.id)?;
             Some((interface.id, interface.name.clone(), link.counters))
         });
         let drops = DropReason::ALL.iter().map(|reason| (*reason, self.core.stats.drops(*reason)));
@@ -216,8 +216,9 @@ impl Stack {
         link::input::input(link, mac, packet)
     }
 
-    /// Delivers a packet of this host to itself.
-    fn loop_back(&mut self, mut packet: Packet) {
+    /// Receives a packet from the loopback.
+    fn loop_back(&mut self, mut looped: Looped) {
+        let packet = &mut looped.packet;
         packet.meta.timestamp = self.core.now;
         packet.meta.link_out = None;
         // What never was on a wire cannot have been damaged.
@@ -229,11 +230,12 @@ impl Stack {
             lo.counters.rx_packets += 1;
             lo.counters.rx_bytes += len;
         }
-        self.core.see(|| Event::LinkIn { link: LinkId::LOOPBACK, packet: &packet });
-        self.ipv4.loop_back(&mut self.core, packet);
+        let packet = &looped.packet;
+        self.core.see(|| Event::LinkIn { link: LinkId::LOOPBACK, packet });
+        self.ipv4.loop_back(&mut self.core, looped);
     }
 
     fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(link.0.checked_sub(1)? as usize)?.as_mut()
+        self.links.get_mut(link)
     }
 }

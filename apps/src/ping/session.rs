@@ -151,17 +151,17 @@ impl Session {
         Ok(wake)
     }
 
-    /// Takes what has arrived for each socket.
+    /// Takes what has arrived for each socket: errors first, as a socket of the kernel tells them.
     fn take(&mut self, report: &mut dyn Report) -> Result<(), Stop> {
         for run in &mut self.runs {
+            while let Some(error) = self.network.stack().recv_error(run.socket) {
+                icmp_error(run, &error, &mut self.names, report)?;
+                self.network.stack().recycle(error.packet);
+            }
             while let Some(packet) = self.network.stack().recv(run.socket) {
                 let at = if self.user_latency { self.network.now() } else { packet.meta.timestamp };
                 reply(run, &packet, at, &mut self.names, report)?;
                 self.network.stack().recycle(packet);
-            }
-            while let Some(error) = self.network.stack().recv_error(run.socket) {
-                icmp_error(run, &error, &mut self.names, report)?;
-                self.network.stack().recycle(error.packet);
             }
         }
         Ok(())

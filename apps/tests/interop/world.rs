@@ -9,12 +9,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::{BINARY, Said};
 
 /// The programs that the suite runs, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("ping", "iputils-ping"),
     ("arping", "iputils-arping"),
     ("traceroute", "traceroute"),
     ("tshark", "tshark"),
-    ("capinfos", "wireshark-common"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -41,9 +40,14 @@ struct Holder {
 impl Namespace {
     /// The one that the test runs in.
     pub fn here() -> Self {
-        let here = Namespace { holder: None };
+        let here = Namespace::outer();
         here.prepare();
         here
+    }
+
+    /// The one that the test runs in, for what leaves networks alone.
+    pub fn outer() -> Self {
+        Namespace { holder: None }
     }
 
     /// A new one.
@@ -148,7 +152,7 @@ fn program(name: &str) -> Command {
 
 /// Joins two namespaces by a veth pair, both ends up.
 pub fn join(left: (&Namespace, &str), right: (&Namespace, &str)) {
-    let here = Namespace { holder: None };
+    let here = Namespace::outer();
     let ends = format!(
         "ip link add {} netns {} type veth peer name {} netns {}",
         left.1,
@@ -177,8 +181,13 @@ impl Wire {
             // Made here, so that it outlives each run of the command.
             here.must(&format!("ip tuntap add {NEAR} mode tap"));
             here.must(&format!("ip link set {NEAR} up"));
-            return Wire { place: Namespace { holder: None }, options: format!("--tap {NEAR}") };
+            return Wire { place: Namespace::outer(), options: format!("--tap {NEAR}") };
         }
+        Wire::veth(here)
+    }
+
+    /// A veth pair, with a packet socket on the stack's end.
+    pub fn veth(here: &Namespace) -> Self {
         let place = Namespace::new();
         join((here, NEAR), (&place, "far"));
         Wire { place, options: "--packet far".into() }

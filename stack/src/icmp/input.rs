@@ -72,6 +72,8 @@ fn echo(core: &mut Core, mut packet: Packet) -> Outcome {
         return drop_quietly(core, packet, DropReason::Ipv4OptionError);
     };
     let src = reply_source(core, &packet, header.dst(), dst);
+    // The update below needs a whole checksum to start from.
+    packet.finish_checksum();
     let message = packet.bytes_mut();
     let request = u16::from_be_bytes([message[0], message[1]]);
     let reply = u16::from_be_bytes([types::ECHO_REPLY, message[1]]);

@@ -157,7 +157,7 @@ impl RateLimiter {
         let interval = self.config.host_interval;
         let full = interval.saturating_mul(HOST_BURST);
         let host = self.host(now, destination, full);
-        host.saved = (host.saved + now.saturating_since(host.updated)).min(full);
+        host.saved = host.saved.saturating_add(now.saturating_since(host.updated)).min(full);
         host.updated = now;
         match host.saved.checked_sub(interval) {
             Some(left) => {

@@ -135,7 +135,9 @@ impl Ipv4Layer {
         let icmp::Outgoing { packet, dst, src, tos, options } = outgoing;
         // Without DF, as Linux's own ICMP socket sends.
         let options = options.as_slice();
-        let flow = Flow { src, tos, options, ..Flow::new(dst, Protocol::ICMP) };
+        // ICMP has chosen the source: an own address, or the dummy one of RFC 7600.
+        let any_source = true;
+        let flow = Flow { src, any_source, tos, options, ..Flow::new(dst, Protocol::ICMP) };
         if self.send(core, packet, &flow).is_err() {
             core.stats.icmp.out_errors += 1;
         }

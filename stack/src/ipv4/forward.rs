@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::packet::{Packet, PacketType};
 use crate::rng::{KeyedHash, KeyedMap};
-use crate::route::{Match, RouteKind, Scope};
+use crate::route::{Match, Scope};
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 use crate::wire::icmpv4::{Message, RedirectCode, TimeExceeded, Unreachable};
@@ -101,7 +101,6 @@ fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRout
         .source
         .or_else(|| core.source_address(Some(link.id), Some(next_hop), Scope::Universe));
     Some(OutputRoute {
-        kind: RouteKind::Unicast,
         link: link.id,
         next_hop: NextHop::Unicast(next_hop),
         src: src.unwrap_or(Ipv4Addr::UNSPECIFIED),

@@ -1,8 +1,8 @@
 //! Packets that arrive: validation and the way to local delivery or forwarding.
 
-use super::Ipv4Layer;
 use super::options;
 use super::route::{self, InputRoute};
+use super::{Ipv4Layer, Looped};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::{HookPoint, Verdict};
@@ -23,7 +23,28 @@ pub(super) enum End {
 impl Ipv4Layer {
     /// Takes a packet from a link; its bytes begin with the IPv4 header (Linux `ip_rcv`).
     pub(crate) fn input(&mut self, core: &mut Core, packet: Packet) {
+        if let Some(packet) = self.received(core, packet) {
+            self.route_in(core, packet);
+        }
+    }
+
+    /// Takes a packet from the loopback. One whose way ends here is not routed again, unless
+    /// PREROUTING sent it elsewhere.
+    pub(crate) fn loop_back(&mut self, core: &mut Core, looped: Looped) {
+        let Looped { packet, local } = looped;
+        let destination =
+            |packet: &Packet| Ipv4::parse(packet.bytes()).map(|header| header.dst()).ok();
+        let before = core.hooks.any(HookPoint::Prerouting).then(|| destination(&packet));
         let Some(packet) = self.received(core, packet) else { return };
+        if !local || before.is_some_and(|before| before != destination(&packet)) {
+            self.route_in(core, packet);
+        } else if let Some(packet) = self.check_options(core, packet) {
+            self.deliver(core, packet);
+        }
+    }
+
+    /// The route decision and what follows from it.
+    fn route_in(&mut self, core: &mut Core, packet: Packet) {
         match route::input(core, &packet) {
             Ok(route) => {
                 let Some(mut packet) = self.check_options(core, packet) else { return };
@@ -53,16 +74,6 @@ impl Ipv4Layer {
                 }
                 core.discard(packet, refusal.reason);
             }
-        }
-    }
-
-    /// Takes a packet that this host sent to itself, or a copy of one that it sent to many. Where
-    /// it goes was decided when it was sent.
-    pub(crate) fn loop_back(&mut self, core: &mut Core, packet: Packet) {
-        if let Some(packet) = self.received(core, packet)
-            && let Some(packet) = self.check_options(core, packet)
-        {
-            self.deliver(core, packet);
         }
     }
 

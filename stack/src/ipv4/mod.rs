@@ -39,6 +39,8 @@ use reassembly::Reassembler;
 /// Whom the frame of an outgoing packet is addressed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextHop {
+    /// This host itself, over the loopback, under this address.
+    Local(Ipv4Addr),
     /// A neighbour, still to be resolved.
     Unicast(Ipv4Addr),
     /// Everybody on the link.
@@ -62,6 +64,15 @@ impl Egress {
     }
 }
 
+/// A packet on the loopback.
+#[derive(Debug)]
+pub(crate) struct Looped {
+    pub(crate) packet: Packet,
+    /// The route that it was sent by says that it is for this host (Linux keeps `skb_dst` over the
+    /// loopback). What merely was sent over `lo` is not.
+    pub(crate) local: bool,
+}
+
 /// IPv4's own state.
 #[derive(Debug)]
 pub(crate) struct Ipv4Layer {
@@ -71,8 +82,8 @@ pub(crate) struct Ipv4Layer {
     /// Packets for links, oldest first. Emptied after every call, so it is as long as one packet's
     /// fragments and answers.
     egress: VecDeque<Egress>,
-    /// Packets of this host for itself; at most `netdev_max_backlog`.
-    backlog: VecDeque<Packet>,
+    /// Packets on the loopback; at most `netdev_max_backlog`.
+    backlog: VecDeque<Looped>,
 }
 
 impl Ipv4Layer {
@@ -91,8 +102,8 @@ impl Ipv4Layer {
         self.egress.pop_front()
     }
 
-    /// The next packet of this host for itself.
-    pub(crate) fn poll_backlog(&mut self) -> Option<Packet> {
+    /// The next packet on the loopback.
+    pub(crate) fn poll_backlog(&mut self) -> Option<Looped> {
         self.backlog.pop_front()
     }
 

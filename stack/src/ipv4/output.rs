@@ -6,13 +6,12 @@ use super::deliver::refused;
 use super::fragment::{FragmentError, fragment};
 use super::input::End;
 use super::route::{self, NoWay, OutputRoute};
-use super::{Egress, Ipv4Layer, NextHop, options};
+use super::{Egress, Ipv4Layer, Looped, NextHop, options};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::flow::{Flow, PmtuDiscovery};
 use crate::packet::{LinkId, Packet, PacketType};
-use crate::route::RouteKind;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
@@ -60,7 +59,11 @@ impl Ipv4Layer {
         packet.mark_transport(0);
         let header = packet.push(header_len);
         header[ipv4::HEADER_LEN..].copy_from_slice(flow.options);
-        let dst = flow_destination(flow, &route);
+        let dst = match route.next_hop {
+            // 0.0.0.0 stands for this host.
+            NextHop::Local(dst) => dst,
+            _ => flow.dst,
+        };
         // RFC 6864 §4.1: an atomic packet needs no identification. Linux gives it one where DF
         // depends on the length only.
         let id = match flow.pmtu {
@@ -214,7 +217,8 @@ impl Ipv4Layer {
             };
             if route_key(&packet) != before {
                 let (src, dst, tos, mark) = route_key(&packet);
-                let changed = Flow { src: Some(src), dst, tos, mark, ..*flow };
+                // Linux asks for ANYSRC unless the source is local, which is the same.
+                let changed = Flow { src: Some(src), any_source: true, dst, tos, mark, ..*flow };
                 route = match route::output(core, &changed) {
                     Ok(route) => route,
                     Err(refusal) => return Err(refused(core, packet, refusal)),
@@ -243,7 +247,7 @@ impl Ipv4Layer {
             NextHop::Broadcast => PacketType::Broadcast,
             _ => PacketType::Multicast,
         };
-        self.enqueue_backlog(core, copy);
+        self.enqueue_backlog(core, Looped { packet: copy, local: true });
     }
 
     /// POSTROUTING, fragmentation, and on to the link: the only way out.
@@ -263,7 +267,7 @@ impl Ipv4Layer {
         match route.next_hop {
             NextHop::Broadcast => core.stats.ip.out_bcast_pkts += 1,
             NextHop::Multicast(_) => core.stats.ip.out_mcast_pkts += 1,
-            NextHop::Unicast(_) => {}
+            NextHop::Local(_) | NextHop::Unicast(_) => {}
         }
         // RFC 1122 §3.3.6, RFC 1112 §6.1: a multicast with TTL 0 does not leave this host.
         if let NextHop::Multicast(_) = route.next_hop
@@ -343,13 +347,13 @@ impl Ipv4Layer {
         self.egress.push_back(Egress { packet, link, next_hop });
     }
 
-    /// Queues a packet of this host for itself.
-    pub(crate) fn enqueue_backlog(&mut self, core: &mut Core, packet: Packet) {
+    /// Queues a packet on the loopback.
+    pub(crate) fn enqueue_backlog(&mut self, core: &mut Core, looped: Looped) {
         if self.backlog.len() >= core.config.core.netdev_max_backlog {
-            core.discard(packet, DropReason::BacklogFull);
+            core.discard(looped.packet, DropReason::BacklogFull);
             return;
         }
-        self.backlog.push_back(packet);
+        self.backlog.push_back(looped);
     }
 }
 
@@ -361,17 +365,6 @@ fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usi
         PmtuDiscovery::Probe => (route.link_mtu, route.link_mtu),
     };
     if len > limit { Err(mtu) } else { Ok(()) }
-}
-
-/// Where the packet goes: 0.0.0.0 stands for this host.
-fn flow_destination(flow: &Flow<'_>, route: &OutputRoute) -> Ipv4Addr {
-    match route.kind {
-        RouteKind::Local if flow.dst.is_unspecified() => match route.next_hop {
-            NextHop::Unicast(dst) => dst,
-            _ => flow.dst,
-        },
-        _ => flow.dst,
-    }
 }
 
 /// What the route of a packet depends on.

@@ -66,7 +66,9 @@ impl Ipv4Layer {
         let pseudo = pseudo_header_sum(src, dst, Protocol::TCP, reset.header_len() as u16);
         tcp::fill_checksum(packet.bytes_mut(), pseudo);
         let pmtu = PmtuDiscovery::Do;
-        let flow = Flow { src: Some(src), pmtu, ..Flow::new(dst, Protocol::TCP) };
+        // It comes from whom the segment was meant for, who need not be us.
+        let (src, any_source) = (Some(src), true);
+        let flow = Flow { src, any_source, pmtu, ..Flow::new(dst, Protocol::TCP) };
         // There is nobody to tell when it cannot be sent.
         let _ = self.send(core, packet, &flow);
     }

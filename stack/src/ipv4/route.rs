@@ -190,7 +190,6 @@ fn is_this_network(addr: Ipv4Addr) -> bool {
 /// How a packet leaves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OutputRoute {
-    pub(super) kind: RouteKind,
     pub(super) link: LinkId,
     pub(super) next_hop: NextHop,
     pub(super) src: Ipv4Addr,
@@ -228,6 +227,14 @@ pub(super) fn output(core: &mut Core, flow: &Flow<'_>) -> Result<OutputRoute, No
     };
     if is_this_network(dst) {
         let reason = DropReason::MartianDestination;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
+    }
+    // RFC 1122 §3.3.4.3: the source is an address of this host, still.
+    if let Some(src) = flow.src
+        && !flow.any_source
+        && !core.routes.is_local(src)
+    {
+        let reason = DropReason::MartianSource;
         return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
     let link = flow.link.or_else(|| link_of_source(core, flow));
@@ -304,13 +311,21 @@ fn finish(
         let reason = DropReason::MartianSource;
         return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
+    if dst.is_loopback() && !interface.is_loopback() && !interface.config.route_localnet {
+        let reason = DropReason::MartianDestination;
+        return Err(NoWay { error: SocketError::InvalidArgument, reason });
+    }
     let link_mtu = interface.mtu;
     let mut mtu = route_mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let mut locked = false;
+    // What leaves by the loopback comes back anyway (Linux __mkroute_output).
+    let copied = !interface.is_loopback();
     let (next_hop, kind, loops_back) = if dst.is_multicast() {
-        (NextHop::Multicast(dst), RouteKind::Unicast, interface.is_member(dst))
+        (NextHop::Multicast(dst), RouteKind::Unicast, copied && interface.is_member(dst))
     } else if kind == RouteKind::Broadcast {
-        (NextHop::Broadcast, RouteKind::Broadcast, true)
+        (NextHop::Broadcast, RouteKind::Broadcast, copied)
+    } else if kind == RouteKind::Local {
+        (NextHop::Local(dst), kind, false)
     } else {
         (NextHop::Unicast(gateway.unwrap_or(dst)), kind, false)
     };
@@ -322,11 +337,11 @@ fn finish(
         locked = learnt.locked;
     }
     let hop = match next_hop {
-        NextHop::Unicast(hop) if kind == RouteKind::Unicast => Some(hop),
+        NextHop::Unicast(hop) => Some(hop),
         _ => None,
     };
     saw(core, Direction::Output, dst, kind, Some(link), hop);
-    Ok(OutputRoute { kind, link, next_hop, src, mtu, link_mtu, locked, loops_back })
+    Ok(OutputRoute { link, next_hop, src, mtu, link_mtu, locked, loops_back })
 }
 
 /// A multicast or limited broadcast with a source address leaves by the link of that address.

@@ -1,9 +1,12 @@
 //! Links: the frames below IPv4 and the queue in front of a device.
 
 pub(crate) mod input;
+mod map;
 pub(crate) mod output;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use map::LinkMap;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;

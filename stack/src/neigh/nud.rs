@@ -163,7 +163,7 @@ impl NeighbourTable {
     /// Sets address and state, and lets waiting packets go.
     pub(super) fn learn(&mut self, now: Instant, index: usize, mac: MacAddr, state: NudState) {
         let reachable_time = self.reachable_time;
-        let long_ago = now - self.config.base_reachable_time * 2;
+        let long_ago = now - self.config.base_reachable_time.saturating_mul(2);
         let Some(entry) = &mut self.entries[index] else { return };
         if state != NudState::Stale {
             entry.confirmed = now;

@@ -189,7 +189,7 @@ impl NeighbourTable {
             mac: None,
             // Linux NUD_NONE: nothing is known and nothing has been asked.
             state: NudState::Failed,
-            confirmed: now - self.reachable_time * 2,
+            confirmed: now - self.reachable_time.saturating_mul(2),
             updated: now,
             used: now,
             probes: 0,
@@ -277,5 +277,5 @@ impl NeighbourTable {
 /// RFC 4861 §6.3.2: uniform between 0.5 and 1.5 times the base.
 fn draw_reachable_time(config: &NeighConfig, rng: &mut Rng) -> Duration {
     let base = config.base_reachable_time;
-    rng.duration_between(base / 2, base * 3 / 2)
+    rng.duration_between(base / 2, base.saturating_mul(3) / 2)
 }

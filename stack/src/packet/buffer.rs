@@ -128,7 +128,7 @@ impl PacketBuffer {
     /// Removes up to `n` bytes from the front; they stay in the headroom, where the layer offsets
     /// can still see them.
     pub fn pull(&mut self, n: usize) {
-        self.head = (self.head + n).min(self.tail);
+        self.head = self.head.saturating_add(n).min(self.tail);
     }
 
     /// Appends `n` bytes, zeroed, and returns them; grows the storage when there is no room.
@@ -158,7 +158,7 @@ impl PacketBuffer {
     /// Makes the first `n` bytes of [`spare_mut`](Self::spare_mut) part of the packet, at most as
     /// many as there are.
     pub fn commit(&mut self, n: usize) {
-        self.tail = (self.tail + n).min(self.storage.len());
+        self.tail = self.tail.saturating_add(n).min(self.storage.len());
     }
 
     /// Shortens to `len` bytes; does nothing when it is not longer.
@@ -166,6 +166,7 @@ impl PacketBuffer {
         if len < self.len() {
             self.tail = self.head + len;
             let tail = self.tail as u32;
+            self.mac = self.mac.min(tail);
             self.network = self.network.min(tail);
             self.transport = self.transport.min(tail);
         }
@@ -188,7 +189,7 @@ impl PacketBuffer {
 
     /// Marks the byte `offset` after the head as where the transport header starts.
     pub fn mark_transport(&mut self, offset: usize) {
-        self.transport = (self.head + offset).min(self.tail) as u32;
+        self.transport = self.head.saturating_add(offset).min(self.tail) as u32;
     }
 
     /// From the link-layer header to the tail.

@@ -1,5 +1,7 @@
 use std::vec;
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -56,4 +58,37 @@ fn the_pool_hands_back_what_it_was_given_and_stays_bounded() {
     let again = pool.take(1514);
     assert!(again.is_empty() && again.tailroom() >= 1514);
     assert_eq!(pool.free(), (1, 1));
+}
+
+proptest! {
+    /// Whatever is done in whatever order, the head stays before the tail, the layer offsets do not
+    /// pass it, and so no view of the packet panics.
+    #[test]
+    fn no_order_of_changes_moves_an_offset_past_the_tail(
+        steps in proptest::collection::vec((0..14, 0..300_usize), 0..40),
+    ) {
+        let mut packet = Packet::over(vec![0; 64], 16);
+        for (step, n) in steps {
+            match step {
+                0 => drop(packet.push(n).first()),
+                1 => packet.pull(n),
+                2 => drop(packet.put(n).first()),
+                3 => packet.put_slice(&vec![7; n]),
+                4 => packet.commit(n),
+                5 => packet.truncate(n),
+                6 => packet.reset(),
+                7 => packet.mark_mac(),
+                8 => packet.mark_network(),
+                9 => packet.mark_transport(n),
+                10 => packet.rewind_to_network(),
+                11 => packet.seek_to_transport(),
+                12 => packet.pull(usize::MAX),
+                _ => packet = packet.duplicate(),
+            }
+            let (head, end) = (packet.headroom(), packet.true_size() - packet.tailroom());
+            prop_assert!(head <= end && packet.len() == end - head);
+            let views = [packet.mac(), packet.network(), packet.transport()];
+            prop_assert!(views.iter().all(|view| view.len() <= end));
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub enum SocketKind {
 /// Options of a socket, named as in socket(7), ip(7) and raw(7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketOptions {
-    /// `IP_TTL`; the stack's default when `None`.
+    /// `IP_TTL`, 1 to 255; the stack's default when `None`.
     pub ttl: Option<u8>,
     /// `IP_MULTICAST_TTL`.
     pub multicast_ttl: u8,

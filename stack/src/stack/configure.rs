@@ -89,14 +89,16 @@ impl Stack {
             return Err(ConfigError::BadMac(mac));
         }
         check_mtu(mtu)?;
-        if self.core.interfaces.iter().count() >= self.core.config.ipv4.max_links {
+        if self.core.interfaces.len() >= self.core.config.ipv4.max_links {
             return Err(ConfigError::TooMany("links"));
         }
         let link = Link { capabilities, ..Link::default() };
-        Ok(self.insert_link(name, LinkKind::Ethernet(mac), mtu, link))
+        self.insert_link(name, LinkKind::Ethernet(mac), mtu, link)
+            .ok_or(ConfigError::TooMany("links"))
     }
 
     /// Removes a link with its addresses, routes and neighbours; frames queued on it are discarded.
+    /// Its number is not used again.
     ///
     /// # Errors
     /// No such link, or the loopback.
@@ -106,8 +108,11 @@ impl Stack {
         }
         self.set_link_up(now, id, false)?;
         self.core.routes.flush_link(id);
+        // A link that was down already may have been given permanent ones since.
+        self.neighbours.flush_link(id);
+        self.flush();
         self.core.interfaces.remove(id);
-        self.links[id.0 as usize - 1] = None;
+        self.links.remove(id);
         self.arp.unwatch(id, None);
         Ok(())
     }
@@ -360,9 +365,10 @@ impl Stack {
     }
 
     pub(super) fn add_loopback(&mut self) {
-        let id =
-            self.insert_link("lo".to_string(), LinkKind::Loopback, LOOPBACK_MTU, Link::default());
-        debug_assert_eq!(id, LinkId::LOOPBACK);
+        let lo = "lo".to_string();
+        let inserted = self.insert_link(lo, LinkKind::Loopback, LOOPBACK_MTU, Link::default());
+        debug_assert_eq!(inserted, Some(LinkId::LOOPBACK));
+        let id = LinkId::LOOPBACK;
         let localhost = Ipv4Cidr::new(Ipv4Addr::LOCALHOST, 8);
         if let (Some(lo), Some(cidr)) = (self.core.interfaces.get_mut(id), localhost) {
             lo.addresses.push(InterfaceAddress { cidr, secondary: false, tentative: false });
@@ -421,8 +427,15 @@ impl Stack {
         }
     }
 
-    fn insert_link(&mut self, name: String, kind: LinkKind, mtu: usize, link: Link) -> LinkId {
-        let id = self.core.interfaces.next_id();
+    /// `None` when all numbers have been used.
+    fn insert_link(
+        &mut self,
+        name: String,
+        kind: LinkKind,
+        mtu: usize,
+        link: Link,
+    ) -> Option<LinkId> {
+        let id = self.core.interfaces.next_id()?;
         self.core.interfaces.insert(Interface {
             id,
             name,
@@ -433,13 +446,9 @@ impl Stack {
             addresses: Vec::new(),
             groups: Vec::new(),
         });
-        let index = id.0 as usize - 1;
-        if index >= self.links.len() {
-            self.links.resize_with(index + 1, || None);
-        }
-        self.links[index] = Some(link);
+        self.links.insert(id, link);
         self.core.routes.set_link_state(id, true);
-        id
+        Some(id)
     }
 
     /// Makes the routes of a link's addresses anew (Linux `fib_add_ifaddr`): a local route for

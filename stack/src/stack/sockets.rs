@@ -111,7 +111,7 @@ impl Stack {
     /// [`header_included`](SocketOptions::header_included) the whole packet.
     ///
     /// # Errors
-    /// Those of sendto(2) on such a socket: not an echo request, too long, no route, broadcast
+    /// Those of sendto(2) on such a socket: not an echo request, a TTL of 0, too long, no route, broadcast
     /// without leave, refused by a hook, …
     pub fn send_to(
         &mut self,
@@ -123,6 +123,10 @@ impl Stack {
         self.advance(now);
         let dst = v4(dst)?;
         let socket = self.core.sockets.get(id)?;
+        // RFC 1122 §3.2.1.7: no datagram is sent with TTL 0; Linux refuses IP_TTL 0.
+        if socket.options.ttl == Some(0) {
+            return Err(SocketError::InvalidArgument);
+        }
         let (kind, header_included) = (socket.kind, socket.options.header_included);
         let (options, options_len) = prepare_options(&socket.options.ip_options)?;
         let flow = flow(&self.core, socket, dst, &options[..options_len]);
@@ -148,7 +152,7 @@ impl Stack {
                 // Route by the address given, as Linux does; the header says the rest.
                 let src = Ipv4::parse(data).ok().map(|header| header.src());
                 let src = src.filter(|src| self.core.routes.is_local(*src));
-                let flow = Flow { src: src.or(flow.src), ..flow };
+                let flow = Flow { any_source: true, src: src.or(flow.src), ..flow };
                 self.ipv4.send_with_header(&mut self.core, packet, &flow)
             }
             SocketKind::Raw { .. } => self.ipv4.send(&mut self.core, packet, &flow),
@@ -219,10 +223,13 @@ fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> F
         SocketKind::Ping { .. } => Protocol::ICMP,
         SocketKind::Raw { protocol } => protocol,
     };
+    // Only raw sockets can be bound to what is many.
+    let is_ping = matches!(socket.kind, SocketKind::Ping { .. });
     let multicast_ttl = dst.is_multicast().then_some(socket.options.multicast_ttl);
     Flow {
         dst,
-        src: socket.local.filter(|local| !core.is_for_many(*local)),
+        src: socket.local.filter(|local| is_ping || !core.is_for_many(*local)),
+        any_source: false,
         protocol,
         tos: socket.options.tos,
         ttl: multicast_ttl.or(socket.options.ttl),

@@ -5,10 +5,10 @@ use core::net::IpAddr;
 use super::Stack;
 use crate::event::Event;
 use crate::interface::LinkKind;
-use crate::ipv4::NextHop;
+use crate::ipv4::{Looped, NextHop};
 use crate::link;
 use crate::neigh::Action;
-use crate::packet::{LinkId, Packet};
+use crate::packet::{LinkId, Packet, PacketType};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::arp;
@@ -48,24 +48,34 @@ impl Stack {
         let src = match interface.kind {
             LinkKind::Loopback => {
                 packet.meta.link_in = Some(LinkId::LOOPBACK);
+                let is_member =
+                    matches!(next_hop, NextHop::Multicast(group) if interface.is_member(group));
                 let len = packet.len() as u64;
                 if let Some(lo) = self.link_mut(LinkId::LOOPBACK) {
                     lo.counters.tx_packets += 1;
                     lo.counters.tx_bytes += len;
                 }
                 self.core.see(|| Event::LinkOut { link, packet: &packet });
-                self.ipv4.enqueue_backlog(&mut self.core, packet);
+                let (packet_type, local) = match next_hop {
+                    NextHop::Local(_) => (PacketType::Host, true),
+                    NextHop::Unicast(_) => (PacketType::Host, false),
+                    NextHop::Broadcast => (PacketType::Broadcast, true),
+                    NextHop::Multicast(_) => (PacketType::Multicast, is_member),
+                };
+                packet.meta.packet_type = packet_type;
+                self.ipv4.enqueue_backlog(&mut self.core, Looped { packet, local });
                 return;
             }
             LinkKind::Ethernet(mac) => mac,
         };
         let dst = match next_hop {
-            NextHop::Broadcast => Some(MacAddr::BROADCAST),
-            NextHop::Multicast(group) => Some(MacAddr::from_ipv4_multicast(group)),
-            NextHop::Unicast(hop) => {
+            NextHop::Broadcast => MacAddr::BROADCAST,
+            NextHop::Multicast(group) => MacAddr::from_ipv4_multicast(group),
+            // Local never leads to an Ethernet link.
+            NextHop::Unicast(hop) | NextHop::Local(hop) => {
                 let hop = IpAddr::V4(hop);
                 match self.neighbours.resolve(self.core.now, link, hop) {
-                    Some(mac) => Some(mac),
+                    Some(mac) => mac,
                     None => {
                         self.neighbours.hold(self.core.now, link, hop, packet);
                         return;
@@ -73,7 +83,6 @@ impl Stack {
                 }
             }
         };
-        let Some(dst) = dst else { return };
         self.transmit_frame(link, src, dst, EtherType::IPV4, packet);
     }
 
@@ -125,8 +134,7 @@ impl Stack {
     fn enqueue(&mut self, id: LinkId, packet: Packet) {
         let up = self.core.interfaces.get(id).is_some_and(|interface| interface.up);
         let limit = self.core.config.core.tx_queue_len;
-        let link = self.links.get_mut(id.0 as usize - 1).and_then(Option::as_mut);
-        let Some(link) = link.filter(|_| up) else {
+        let Some(link) = self.links.get_mut(id).filter(|_| up) else {
             self.core.discard(packet, DropReason::LinkDown);
             return;
         };

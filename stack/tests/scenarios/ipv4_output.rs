@@ -578,6 +578,21 @@ mod loopback {
         }
     }
 
+    /// RFC 1122 §3.2.1.3 (g): not even when a link is given.
+    #[test]
+    fn a_given_link_does_not_take_localhost_onto_the_wire() {
+        let (mut bench, socket) = routed();
+        let link = bench.link;
+        bench.stack().socket_options(socket).unwrap().bind_link = Some(link);
+        let sent = bench.lab.send(bench.host, socket, Ipv4Addr::LOCALHOST, &request(64));
+        assert_eq!(sent, Err(SocketError::InvalidArgument));
+        assert_eq!(bench.snapshot().dropped(DropReason::MartianDestination), 1);
+        assert!(bench.lab.heard(bench.tester).is_empty());
+        bench.stack().interface_config(link).unwrap().route_localnet = true;
+        bench.lab.send(bench.host, socket, Ipv4Addr::LOCALHOST, &request(64)).unwrap();
+        assert_eq!(ipv4(&bench.lab.heard_one_ip(bench.tester)).dst(), Ipv4Addr::LOCALHOST);
+    }
+
     /// The loopback carries 65535 bytes whole.
     #[test]
     fn the_longest_packet_is_not_cut_on_the_loopback() {

@@ -7,7 +7,7 @@ use tapping_stack::route::Route;
 use tapping_stack::socket::{ErrorOrigin, SocketKind};
 use tapping_stack::stats::DropReason;
 use tapping_stack::wire::ipv4_options::{LSRR, RA, RR};
-use tapping_stack::wire::{Message, Protocol, RedirectCode, Unreachable};
+use tapping_stack::wire::{IpCidr, Message, Protocol, RedirectCode, Unreachable};
 use tapping_stack::{Config, SocketError, SocketId};
 
 use crate::ipv4_input::Bench;
@@ -158,6 +158,30 @@ mod ping {
         assert_eq!(received(&mut bench, socket).len(), 1);
         bench.stack().bind(socket, Ipv4Addr::UNSPECIFIED.into()).unwrap();
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), []);
+    }
+
+    /// Linux `ip_route_output_key_hash`, RFC 1122 §3.3.4.3: EINVAL once the address is not ours.
+    #[test]
+    fn a_source_that_is_no_longer_ours_is_not_used() {
+        for connected in [false, true] {
+            let mut bench = bench();
+            let socket = bench.stack().open_ping(Some(7)).unwrap();
+            let gone: Ipv4Addr = if connected { ip(HERE) } else { ip("10.0.0.5") };
+            match connected {
+                true => bench.stack().connect(socket, ip(PEER).into()).unwrap(),
+                false => bench.stack().bind(socket, gone.into()).unwrap(),
+            }
+            let (now, link) = (bench.lab.now(), bench.link);
+            bench.stack().remove_address(now, link, gone.into()).unwrap();
+            bench.stack().add_address(now, link, "10.0.0.6/24".parse().unwrap()).unwrap();
+            let sent = send(&mut bench, socket, PEER, &echo(0, 1, b""));
+            assert_eq!(sent, Err(SocketError::InvalidArgument), "connected: {connected}");
+            assert!(bench.lab.heard(bench.tester).is_empty());
+            assert_eq!(bench.snapshot().dropped(DropReason::MartianSource), 1);
+            bench.stack().add_address(now, link, IpCidr::new(gone.into(), 24).unwrap()).unwrap();
+            send(&mut bench, socket, PEER, &echo(0, 1, b"")).unwrap();
+            assert_eq!(ipv4(&bench.lab.heard_one_ip(bench.tester)).src(), gone);
+        }
     }
 
     /// Linux `ping_check_bind_addr`: an own unicast address, or none.
@@ -596,6 +620,23 @@ mod header_included {
 
 mod options {
     use super::*;
+
+    /// RFC 1122 §3.2.1.7, and EINVAL for IP_TTL 0 in Linux.
+    #[test]
+    fn ttl_0_is_refused() {
+        let mut bench = bench();
+        let ping = bench.stack().open_ping(Some(7)).unwrap();
+        let raw = bench.stack().open_raw(Protocol(200)).unwrap();
+        for socket in [ping, raw] {
+            bench.stack().socket_options(socket).unwrap().ttl = Some(0);
+            let sent = send(&mut bench, socket, PEER, &echo(7, 1, b""));
+            assert_eq!(sent, Err(SocketError::InvalidArgument));
+            assert!(bench.lab.heard(bench.tester).is_empty());
+            bench.stack().socket_options(socket).unwrap().ttl = Some(1);
+            send(&mut bench, socket, PEER, &echo(7, 1, b"")).unwrap();
+            assert_eq!(ipv4(&bench.lab.heard_one_ip(bench.tester)).ttl(), 1);
+        }
+    }
 
     #[test]
     fn type_of_service_and_time_to_live() {

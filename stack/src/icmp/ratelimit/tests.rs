@@ -131,3 +131,12 @@ fn memory_is_fixed_and_the_hosts_seen_last_are_remembered() {
     }
     assert_eq!(limiter.sets.iter().flatten().flatten().count(), 16);
 }
+
+#[test]
+fn an_interval_without_end_lets_one_message_through() {
+    let config = RateLimitConfig { host_interval: Duration::MAX, ..RateLimitConfig::default() };
+    let mut limiter = limiter(config);
+    assert_eq!(limiter.ask(Instant::from_secs(1), host(1)), Ok(()), "as much as was saved");
+    assert_eq!(limiter.ask(Instant::from_secs(2), host(1)), Err(Limited::Host));
+    assert_eq!(limiter.ask(Instant::FAR_FUTURE, host(2)), Ok(()));
+}

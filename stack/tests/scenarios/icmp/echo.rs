@@ -1,5 +1,7 @@
 //! Echo (RFC 792, RFC 1122 §3.2.2.6, RFC 1812 §4.3.3.6).
 
+use tapping_stack::packet::{ChecksumState, Packet};
+
 use super::*;
 
 /// RFC 792: addresses reversed, identifier, sequence number and data returned; RFC 1812 §4.3.2.5:
@@ -314,4 +316,22 @@ fn the_last_host_without_room_does_not_make_the_count_overflow() {
     let option = [ipv4_options::TS, 8, 9, 0xe0, 1, 2, 3, 4];
     let reply = bench.ask(&Ip::icmp(ip(PEER), ip(US), echo(1, 1, b"")).options(&option));
     assert_eq!(ipv4(&reply).options(), [ipv4_options::TS, 8, 9, 0xf0, 1, 2, 3, 4]);
+}
+
+/// A sender on the same machine may leave the checksum open; the reply has a whole one.
+#[test]
+fn a_request_with_an_open_checksum_is_answered_with_a_right_one() {
+    let mut bench = Bench::new();
+    let mut message = echo(7, 3, b"open");
+    // Without a pseudo-header its folded sum is zero.
+    message[2..4].fill(0);
+    let packet = Ip::icmp(ip(PEER), ip(US), message).build();
+    let (now, host, link) = (bench.lab.now(), bench.host, bench.link);
+    let mac = bench.lab.mac(host, link);
+    let mut frame = Packet::from_slice(&ip_frame(bench.tester.mac, mac, &packet));
+    frame.meta.checksum = ChecksumState::Partial { start: 20, offset: 2 };
+    bench.lab.stack(host).handle_frame(now, link, frame);
+    bench.lab.settle();
+    let reply = bench.lab.heard_one_ip(bench.tester);
+    assert_eq!(ipv4(&reply).payload(), echo_reply(7, 3, b"open"));
 }
