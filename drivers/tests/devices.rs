@@ -298,8 +298,9 @@ fn without_a_choice_the_sandbox_takes_what_there_is() {
         let tap = Tap::open("probe", OUR_MAC).is_ok();
         let expected = if tap { SandboxKind::Tap } else { SandboxKind::PacketSocket };
         assert_eq!(sandbox.kind, expected);
-        assert_eq!((sandbox.host.name.as_str(), sandbox.host.mtu), ("a-rather-long0", 9000));
-        assert_eq!(sandbox.device.mtu(), 9000);
+        assert_eq!((sandbox.device.name(), sandbox.device.mtu()), ("a-rather-long0", 9000));
+        let host = if tap { "a-rather-long0" } else { "a-rather-long-k" };
+        assert_eq!((sandbox.host.name.as_str(), sandbox.host.mtu), (host, 9000));
         let fd: Option<RawFd> = sandbox.device.raw_fd();
         assert!(fd.is_some());
         let mut netlink = Netlink::open().unwrap();
