@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use tapping_drivers::device::{Device, DeviceConfig};
-use tapping_drivers::netlink::{LinkInfo, Netlink};
+use tapping_drivers::netlink::{LinkInfo, Netlink, NetlinkError};
 use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::pcap::{Capture, CaptureFile};
 use tapping_drivers::random;
@@ -473,20 +473,35 @@ impl Restore {
         let index = self.link.index;
         let present = netlink.addresses().map_err(Failure::new)?;
         let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
-        if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
+        let mute = address.is_none() && !self.link.is_up() && !present.iter().any(has_address);
+        if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
+            netlink
+                .add_address(index, address)
+                .map_err(|error| self.advise(error, &format!("addr add {address} dev")))?;
+            self.address = Some(address);
+        }
+        if !self.link.is_up() {
+            netlink.set_up(index, true).map_err(|error| self.advise(error, "link set up dev"))?;
+        }
+        if mute {
             let name = &self.link.name;
             say(format_args!(
                 "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
             ));
         }
-        if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
-            netlink.add_address(index, address).map_err(Failure::new)?;
-            self.address = Some(address);
-        }
-        if !self.link.is_up() {
-            netlink.set_up(index, true).map_err(Failure::new)?;
-        }
         Ok(())
+    }
+
+    /// What is wrong, and for a user who may not do it the ip(8) command for those who may.
+    fn advise(&self, error: NetlinkError, command: &str) -> Failure {
+        let name = &self.link.name;
+        if error.error.kind() != std::io::ErrorKind::PermissionDenied {
+            return Failure::new(error);
+        }
+        Failure(format!(
+            "cannot {}: it takes CAP_NET_ADMIN, so first run `sudo ip {command} {name}`",
+            error.request
+        ))
     }
 }
 
