@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{BINARY, Said, Scratch, interfaces, tapping, tapping_as, timeless, users};
+use common::{BINARY, Said, Scratch, interfaces, is_root, tapping, tapping_as, timeless, users};
 use tapping_drivers::netlink::Netlink;
 use tapping_drivers::pcap::CaptureReader;
 use tapping_drivers::testing::{in_namespace, skip};
@@ -270,6 +270,21 @@ fn an_address_given_to_a_lasting_tap_is_taken_back() {
         assert_eq!((link.is_up(), link.mtu), (false, 1500));
         assert!(netlink.addresses().unwrap().iter().all(|(index, _)| *index != link.index));
     });
+}
+
+#[test]
+fn root_without_rights_over_networks_has_a_private_one() {
+    if !is_root() || tapping("-q -c 1 10.0.0.1").built_in_peer {
+        return skip("this is for root where there are private networks");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"]).arg(&*BINARY);
+    let output = match command.args(["-q", "-c", "1", "10.0.0.1"]).output() {
+        Ok(output) if output.status.code() != Some(127) => output,
+        _ => return skip("there is no setpriv(1)"),
+    };
+    let said = Said::from_output(format!("{command:?}"), &output).good();
+    assert!(!said.built_in_peer, "{said:#?}");
 }
 
 #[test]
