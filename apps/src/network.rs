@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use tapping_drivers::device::{Device, DeviceConfig};
-use tapping_drivers::netlink::{LinkInfo, Netlink};
+use tapping_drivers::netlink::{LinkInfo, Netlink, NetlinkError};
 use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::pcap::{Capture, CaptureFile};
 use tapping_drivers::random;
@@ -164,9 +164,10 @@ impl Network {
         self.seed
     }
 
-    /// Whether nothing outside this process can be reached, name servers included.
+    /// Whether nobody but the other end can be reached. Its addresses mean something else to name
+    /// servers, where there are any.
     pub fn is_isolated(&self) -> bool {
-        matches!(self.kind, Kind::PrivateKernel)
+        matches!(self.kind, Kind::PrivateKernel | Kind::Peer(_))
     }
 
     /// Who is at the other end, where that is not a stack that is watched as well.
@@ -472,20 +473,35 @@ impl Restore {
         let index = self.link.index;
         let present = netlink.addresses().map_err(Failure::new)?;
         let has_address = |&(of, cidr): &(u32, IpCidr)| of == index && cidr.addr().is_ipv4();
-        if address.is_none() && !self.link.is_up() && !present.iter().any(has_address) {
+        let mute = address.is_none() && !self.link.is_up() && !present.iter().any(has_address);
+        if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
+            netlink
+                .add_address(index, address)
+                .map_err(|error| self.advise(error, &format!("addr add {address} dev")))?;
+            self.address = Some(address);
+        }
+        if !self.link.is_up() {
+            netlink.set_up(index, true).map_err(|error| self.advise(error, "link set up dev"))?;
+        }
+        if mute {
             let name = &self.link.name;
             say(format_args!(
                 "tapping: {name} has no address on the kernel's side; --host-addr gives it one"
             ));
         }
-        if let Some(address) = address.filter(|address| !present.contains(&(index, *address))) {
-            netlink.add_address(index, address).map_err(Failure::new)?;
-            self.address = Some(address);
-        }
-        if !self.link.is_up() {
-            netlink.set_up(index, true).map_err(Failure::new)?;
-        }
         Ok(())
+    }
+
+    /// What is wrong, and for a user who may not do it the ip(8) command for those who may.
+    fn advise(&self, error: NetlinkError, command: &str) -> Failure {
+        let name = &self.link.name;
+        if error.error.kind() != std::io::ErrorKind::PermissionDenied {
+            return Failure::new(error);
+        }
+        Failure(format!(
+            "cannot {}: it takes CAP_NET_ADMIN, so first run `sudo ip {command} {name}`",
+            error.request
+        ))
     }
 }
 
@@ -506,5 +522,26 @@ impl Drop for Restore {
                 let _ = netlink.set_up(link.index, false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_outside_is_asked_about_the_built_in_peer() {
+        let plan = Plan {
+            attachment: Attachment::Peer("10.0.0.1/24".parse().unwrap()),
+            addr: "10.0.0.2/24".parse().unwrap(),
+            gateway: None,
+            mac: None,
+            mtu: None,
+            pcap: None,
+            seed: Some(1),
+        };
+        let network = Network::open(&plan, None).unwrap();
+        assert!(network.is_isolated());
+        assert_eq!((network.link_name(), network.other_side()), ("tap0", None));
     }
 }

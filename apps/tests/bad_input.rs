@@ -184,6 +184,33 @@ fn an_ordinary_user_has_neither_capability() {
 }
 
 #[test]
+fn an_ordinary_users_own_tap_that_is_down() {
+    if !is_root() || !users().contains(&User::Nobody) {
+        return skip("only root can make a TAP for somebody else");
+    }
+    // Its own network, and its own /dev/net/tun that everybody may open.
+    let script = "mount -t tmpfs -o mode=755 none /dev/net && mknod -m 666 /dev/net/tun c 10 200 \
+        && ip tuntap add usr0 mode tap user nobody || { echo cannot; exit; }; \
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all \"$@\"";
+    for (rest, words) in [
+        ("", ["cannot bring up usr0", "sudo ip link set up dev usr0"]),
+        ("--host-addr 10.0.0.1/24", ["10.0.0.1/24", "sudo ip addr add 10.0.0.1/24 dev usr0"]),
+    ] {
+        let mut command = Command::new("unshare");
+        command.args(["-nm", "sh", "-c", script, "sh"]).arg(&*BINARY);
+        command.args(["--tap", "usr0", "-c", "1", "10.0.0.1"]).args(rest.split_whitespace());
+        let said = match command.output() {
+            Ok(output) => Said::from_output(format!("{command:?}"), &output),
+            Err(error) => return skip(&format!("no unshare(1): {error}")),
+        };
+        if said.out.contains("cannot") || said.err.contains("setpriv: ") {
+            return skip(&format!("cannot make a TAP for nobody here: {}", said.err.trim()));
+        }
+        said.refused(&words);
+    }
+}
+
+#[test]
 fn a_tap_that_somebody_has_open() {
     in_namespace(|| {
         let Ok(_tap) = Tap::open("taken", MacAddr([2, 0, 0, 0, 0, 9])) else {

@@ -225,6 +225,16 @@ fn json_is_an_object_a_line() {
 }
 
 #[test]
+fn json_says_which_request_could_not_leave() {
+    let said = tapping("--json -c 2 -i 0.01 -M do -s 1473 10.0.0.1").status(1);
+    let objects = said.out.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let errors: Vec<Value> = objects.filter(|object| object["event"] == "error").collect();
+    let numbers: Vec<&Value> = errors.iter().map(|error| &error["icmp_seq"]).collect();
+    assert_eq!(numbers, [1, 2], "{said:#?}");
+    assert!(errors.iter().all(|error| error["local"] == true && error["mtu"] == 1500));
+}
+
+#[test]
 fn walk_shows_each_layer_at_both_ends() {
     let said = tapping("--peer --walk -c 1 10.0.0.1").good();
     let stages = [

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{BINARY, Said, Scratch, interfaces, tapping, tapping_as, timeless, users};
+use common::{BINARY, Said, Scratch, interfaces, is_root, tapping, tapping_as, timeless, users};
 use tapping_drivers::netlink::Netlink;
 use tapping_drivers::pcap::CaptureReader;
 use tapping_drivers::testing::{in_namespace, skip};
@@ -69,7 +69,7 @@ fn trace_reaches_a_neighbour_by_udp_and_icmp() {
             for peer in ["", "--peer "] {
                 let said = tapping_as(user, &format!("trace {peer}{how}10.0.0.1")).good().says(
                     "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 60 byte packets\n \
-                     1  10.0.0.1  N ms  N ms  N ms\n",
+                     1  10.0.0.1 (10.0.0.1)  N ms  N ms  N ms\n",
                 );
                 assert_eq!(said.err, "");
             }
@@ -93,6 +93,17 @@ fn trace_shows_silence_and_refusals() {
         "traceroute to 10.0.0.1 (10.0.0.1), 1 hops max, 2000 byte packets\n \
          1  * !F-1500\n",
     );
+}
+
+#[test]
+fn trace_says_once_what_is_wrong_here() {
+    tapping("trace -F -q 2 10.0.0.1 1501").status(1).says(
+        "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 1501 byte packets\n \
+         1  * !F-1500 * !F-1500\n",
+    );
+    for host in ["10.0.0.255", "10.0.0.0", "255.255.255.255"] {
+        tapping(&format!("trace {host}")).refused(&[host, "broadcast address", "one host"]);
+    }
 }
 
 /// The frames of a capture, as one word each.
@@ -230,7 +241,7 @@ fn errors_from_a_router() {
         );
         tapping(&format!("trace {routed} -I -F -q 1 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
-             2  10.0.0.1  N ms !F-1200\n",
+             2  10.0.0.1 (10.0.0.1)  N ms !F-1200\n",
         );
     });
 }
@@ -259,6 +270,21 @@ fn an_address_given_to_a_lasting_tap_is_taken_back() {
         assert_eq!((link.is_up(), link.mtu), (false, 1500));
         assert!(netlink.addresses().unwrap().iter().all(|(index, _)| *index != link.index));
     });
+}
+
+#[test]
+fn root_without_rights_over_networks_has_a_private_one() {
+    if !is_root() || tapping("-q -c 1 10.0.0.1").built_in_peer {
+        return skip("this is for root where there are private networks");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"]).arg(&*BINARY);
+    let output = match command.args(["-q", "-c", "1", "10.0.0.1"]).output() {
+        Ok(output) if output.status.code() != Some(127) => output,
+        _ => return skip("there is no setpriv(1)"),
+    };
+    let said = Said::from_output(format!("{command:?}"), &output).good();
+    assert!(!said.built_in_peer, "{said:#?}");
 }
 
 #[test]

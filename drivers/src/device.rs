@@ -37,7 +37,8 @@ pub trait Device {
     /// The next frame received; `None` when there is none now.
     ///
     /// # Errors
-    /// What the descriptor says, never `WouldBlock`. After an error [`is_open`](Self::is_open)
+    /// What the descriptor says, never `WouldBlock`. With the kind `Interrupted` nothing is wrong:
+    /// there may be more, but the device has used up its time. After any other error [`is_open`](Self::is_open)
     /// says whether to go on.
     fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>>;
 
@@ -48,6 +49,11 @@ pub trait Device {
     /// With the kind `WouldBlock` the frame has not been sent: keep it and offer it again before
     /// any other, once the device is ready. With any other kind the frame is lost.
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError>;
+
+    /// Frames that it has dropped since it was opened for being longer than it can take.
+    fn truncated(&self) -> u64 {
+        0
+    }
 
     /// What to poll for readability and writability, edge-triggered or level-triggered.
     fn raw_fd(&self) -> Option<RawFd>;
@@ -115,6 +121,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError> {
         (**self).transmit(packet)
+    }
+    fn truncated(&self) -> u64 {
+        (**self).truncated()
     }
     fn raw_fd(&self) -> Option<RawFd> {
         (**self).raw_fd()

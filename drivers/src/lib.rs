@@ -53,6 +53,7 @@ pub mod runtime;
 pub mod sandbox;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp;
+mod status;
 #[allow(unsafe_code)]
 mod sys;
 pub mod tap;

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-use crate::sys;
+use crate::{status, sys};
 
 /// Which namespaces to enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(crate) enum Namespaces {
 /// allocate.
 #[derive(Debug, Clone)]
 pub(crate) struct IdMaps {
+    /// Root with the rights of root.
     superuser: bool,
     uid: String,
     gid: String,
@@ -36,11 +37,18 @@ impl IdMaps {
     /// For the caller's effective ids.
     pub(crate) fn of_caller() -> Self {
         IdMaps {
-            superuser: geteuid().is_root(),
+            superuser: geteuid().is_root() && has_net_admin(),
             uid: format!("0 {} 1\n", geteuid().as_raw()),
             gid: format!("0 {} 1\n", getegid().as_raw()),
         }
     }
+}
+
+/// Whether the caller has `CAP_NET_ADMIN`, without which even root can set up nothing in a network
+/// namespace that is not its user namespace's.
+fn has_net_admin() -> bool {
+    const CAP_NET_ADMIN: u64 = 12;
+    status::mask("CapEff") & 1 << CAP_NET_ADMIN != 0
 }
 
 /// Moves the calling thread into a new network namespace, and a new user namespace where that

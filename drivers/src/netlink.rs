@@ -209,19 +209,22 @@ impl Netlink {
     pub fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
         let mut request = Request::new(libc::RTM_DELLINK, 0);
         request.link_header(index, 0, 0);
-        self.acknowledged(request, || format!("delete interface {index}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("delete {name}"))
     }
 
     /// Takes an interface up or down.
     pub fn set_up(&mut self, index: u32, up: bool) -> Result<(), NetlinkError> {
         let bit = libc::IFF_UP as u32;
-        self.set_flags(index, if up { bit } else { 0 }, bit)
+        let (flags, what) = if up { (bit, "bring up") } else { (0, "take down") };
+        self.set_flags(index, flags, bit, what)
     }
 
     /// Stops or lets the kernel do address resolution on an interface (`IFF_NOARP`).
     pub fn set_no_arp(&mut self, index: u32, no_arp: bool) -> Result<(), NetlinkError> {
         let bit = libc::IFF_NOARP as u32;
-        self.set_flags(index, if no_arp { bit } else { 0 }, bit)
+        let flags = if no_arp { bit } else { 0 };
+        self.set_flags(index, flags, bit, "set the flags of")
     }
 
     /// Sets an interface's MTU in bytes.
@@ -229,7 +232,8 @@ impl Netlink {
         let mut request = Request::new(libc::RTM_NEWLINK, 0);
         request.link_header(index, 0, 0);
         request.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
-        self.acknowledged(request, || format!("set the MTU of interface {index} to {mtu}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("set the MTU of {name} to {mtu}"))
     }
 
     /// Sets an interface's link-layer address.
@@ -237,7 +241,8 @@ impl Netlink {
         let mut request = Request::new(libc::RTM_NEWLINK, 0);
         request.link_header(index, 0, 0);
         request.attribute(libc::IFLA_ADDRESS, &mac.0);
-        self.acknowledged(request, || format!("set the address of interface {index} to {mac}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("set the address of {name} to {mac}"))
     }
 
     /// Gives an interface an address. An IPv4 address gets its subnet's broadcast address too.
@@ -250,7 +255,8 @@ impl Netlink {
         if let Some(broadcast) = cidr.as_v4().and_then(|cidr| cidr.broadcast()) {
             request.attribute(libc::IFA_BROADCAST, &broadcast.octets());
         }
-        self.acknowledged(request, || format!("add {cidr} to interface {index}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("add {cidr} to {name}"))
     }
 
     /// Brings an interface up, with an address if one is given. That it has the address already is
@@ -270,7 +276,8 @@ impl Netlink {
         let mut request = Request::new(libc::RTM_DELADDR, 0);
         request.address_header(cidr, index);
         request.attribute_ip(libc::IFA_LOCAL, cidr.addr());
-        self.acknowledged(request, || format!("delete {cidr} from interface {index}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("delete {cidr} from {name}"))
     }
 
     /// Adds a route to `destination` by a gateway, or straight onto the link without one.
@@ -288,7 +295,8 @@ impl Netlink {
             request.attribute_ip(libc::RTA_GATEWAY, gateway);
         }
         request.attribute(libc::RTA_OIF, &index.to_ne_bytes());
-        self.acknowledged(request, || format!("add a route to {destination} by interface {index}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("add a route to {destination} by {name}"))
     }
 
     /// All interfaces.
@@ -341,10 +349,23 @@ impl Netlink {
         Ok(neighbours)
     }
 
-    fn set_flags(&mut self, index: u32, flags: u32, change: u32) -> Result<(), NetlinkError> {
+    fn set_flags(
+        &mut self,
+        index: u32,
+        flags: u32,
+        change: u32,
+        what: &str,
+    ) -> Result<(), NetlinkError> {
         let mut request = Request::new(libc::RTM_NEWLINK, 0);
         request.link_header(index, flags, change);
-        self.acknowledged(request, || format!("set the flags of interface {index}"))
+        let name = self.name_of(index);
+        self.acknowledged(request, || format!("{what} {name}"))
+    }
+
+    /// The interface's name, for messages.
+    fn name_of(&self, index: u32) -> String {
+        rustix::net::netdevice::index_to_name(&self.socket, index)
+            .unwrap_or_else(|_| format!("interface {index}"))
     }
 
     /// Sends a request and waits for the kernel's acknowledgement of it.

@@ -21,6 +21,9 @@ use crate::sys::{self, AuxData};
 #[cfg(test)]
 mod tests;
 
+/// Frames that are too long which one call may go through.
+const TRUNCATED_BUDGET: usize = 16;
+
 /// All ethertypes (`ETH_P_ALL`).
 const ETH_P_ALL: u16 = 0x0003;
 /// The hardware type of Ethernet (`ARPHRD_ETHER`).
@@ -47,6 +50,8 @@ pub struct PacketSocket {
     mac: MacAddr,
     link: LinkInfo,
     open: bool,
+    /// Frames dropped for being longer than the MTU allows, as when the kernel has joined several
+    /// (GRO).
     truncated: u64,
 }
 
@@ -93,12 +98,6 @@ impl PacketSocket {
         &self.link
     }
 
-    /// Frames that were dropped for being longer than the MTU allows, as when the kernel has
-    /// joined several (GRO).
-    pub fn truncated(&self) -> u64 {
-        self.truncated
-    }
-
     /// An interface that goes down says so once; one that was removed says the same, and its index
     /// has no name any more.
     fn note(&mut self, error: &io::Error) {
@@ -125,7 +124,7 @@ impl Device for PacketSocket {
 
     fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
         let mut packet = pool.take(self.mtu() + FRAME_OVERHEAD);
-        loop {
+        for _ in 0..TRUNCATED_BUDGET {
             match sys::recv_packet(self.socket.as_fd(), packet.spare_mut()) {
                 Ok(received) if received.truncated => self.truncated += 1,
                 Ok(received) => {
@@ -141,6 +140,8 @@ impl Device for PacketSocket {
                 }
             }
         }
+        pool.put(packet);
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError> {
@@ -152,6 +153,10 @@ impl Device for PacketSocket {
                 Err(TransmitError { packet, error })
             }
         }
+    }
+
+    fn truncated(&self) -> u64 {
+        self.truncated
     }
 
     fn raw_fd(&self) -> Option<RawFd> {

@@ -244,6 +244,51 @@ fn a_packet_socket_says_why_it_cannot_be_had() {
 }
 
 #[test]
+fn frames_too_long_for_a_packet_socket_are_counted_and_take_turns() {
+    const TOO_LONG: usize = 40;
+    in_namespace(|| {
+        let mut netlink = Netlink::open().unwrap();
+        netlink.create_veth("left", "right").unwrap();
+        let [left, right] =
+            ["left", "right"].map(|name| netlink.link(name).unwrap().unwrap().index);
+        netlink.set_up(left, true).unwrap();
+        netlink.set_up(right, true).unwrap();
+        let mut receiver = PacketSocket::open("right", OUR_MAC).unwrap();
+        netlink.set_mtu(left, 3000).unwrap();
+        netlink.set_mtu(right, 3000).unwrap();
+        let mut sender = PacketSocket::open("left", OUR_MAC).unwrap();
+        let frame = |len: usize| {
+            let mut frame = vec![0xff; len];
+            frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+            Packet::from_slice(&frame)
+        };
+        for _ in 0..TOO_LONG {
+            sender.transmit(frame(2000)).unwrap();
+        }
+        sender.transmit(frame(100)).unwrap();
+        let mut pool = pool();
+        let mut rests = 0;
+        let deadline = std::time::Instant::now() + common::PATIENCE;
+        loop {
+            assert!(std::time::Instant::now() < deadline, "the last frame never came");
+            match receiver.receive(&mut pool) {
+                Ok(Some(packet)) if packet.bytes()[12..14] == [0x88, 0xb5] => {
+                    assert_eq!(packet.len(), 100);
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
+                    rests += 1;
+                }
+            }
+        }
+        assert_eq!(receiver.truncated(), TOO_LONG as u64);
+        assert!(rests >= 2, "it never stopped");
+    });
+}
+
+#[test]
 fn a_tap_says_why_it_cannot_be_had() {
     in_namespace(|| {
         let first = match Tap::open("tap%d", OUR_MAC) {
@@ -298,8 +343,9 @@ fn without_a_choice_the_sandbox_takes_what_there_is() {
         let tap = Tap::open("probe", OUR_MAC).is_ok();
         let expected = if tap { SandboxKind::Tap } else { SandboxKind::PacketSocket };
         assert_eq!(sandbox.kind, expected);
-        assert_eq!((sandbox.host.name.as_str(), sandbox.host.mtu), ("a-rather-long0", 9000));
-        assert_eq!(sandbox.device.mtu(), 9000);
+        assert_eq!((sandbox.device.name(), sandbox.device.mtu()), ("a-rather-long0", 9000));
+        let host = if tap { "a-rather-long0" } else { "a-rather-long-k" };
+        assert_eq!((sandbox.host.name.as_str(), sandbox.host.mtu), (host, 9000));
         let fd: Option<RawFd> = sandbox.device.raw_fd();
         assert!(fd.is_some());
         let mut netlink = Netlink::open().unwrap();

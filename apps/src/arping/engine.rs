@@ -119,7 +119,12 @@ impl Engine {
         // After the last request there is one more interval for its answer.
         let waited = all_sent && self.due <= now;
         let deadline = self.config.deadline.map(|after| self.start + after);
-        if self.stopped || announced || waited || deadline.is_some_and(|at| at <= now) {
+        // As in iputils, a request that is due at the deadline itself is still sent.
+        let over = deadline.is_some_and(|at| {
+            let all_due_sent = self.counters.sent > 0 && self.last_sent >= at;
+            at <= now && (self.due > at || all_due_sent)
+        });
+        if self.stopped || announced || waited || over {
             return Action::Finish;
         }
         if self.due > now {

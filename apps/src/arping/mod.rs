@@ -15,7 +15,7 @@ use tapping_stack::wire::{Arp, EtherType, Ethernet, EthernetRepr, MacAddr, arp, 
 use crate::cli::ArpingArgs;
 use crate::failure::{Failure, Stop};
 use crate::names::{self, Target};
-use crate::network::Network;
+use crate::network::{Network, Signals};
 use crate::ping::Millis;
 use crate::plan::Plan;
 use crate::walk::Who;
@@ -56,18 +56,18 @@ fn ask(
     out: &mut impl Write,
 ) -> Result<(), Stop> {
     loop {
-        let wake = match engine.poll(network.now()) {
+        let mut signals = Signals::default();
+        match engine.poll(network.now()) {
             Action::Finish => return Ok(()),
             Action::Send(to, message) => {
                 let now = network.now();
                 send(network, now, to, &message);
                 engine.sent(now);
+                // What it brings is heard before the next request, which depends on it.
                 network.flush()?;
-                continue;
             }
-            Action::Wait(until) => until,
-        };
-        let signals = network.wait(Some(wake))?;
+            Action::Wait(until) => signals = network.wait(Some(until))?,
+        }
         while let Some(HeardMessage { at, frame_dst, message, .. }) = heard.next(network.link()) {
             let answer = engine.received(at, frame_dst, &message);
             if let Some(answer) = answer.filter(|_| !args.quiet) {

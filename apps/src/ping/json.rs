@@ -61,10 +61,12 @@ impl<O: Write> Report for Json<O> {
             Event::Reply(reply) => ("reply", reply_fields(host, reply)),
             Event::Error(error) => ("error", error_fields(error)),
             Event::Redirect(error) => ("redirect", error_fields(error)),
-            Event::TooLong { mtu } => {
-                ("error", json!({ "message": "message too long", "local": true, "mtu": mtu }))
+            Event::TooLong { sequence, mtu } => {
+                let mut fields = local_fields(Some(*sequence), "message too long");
+                fields["mtu"] = (*mtu).into();
+                ("error", fields)
             }
-            Event::Failed { reason } => ("error", json!({ "message": reason, "local": true })),
+            Event::Failed { sequence, reason } => ("error", local_fields(*sequence, reason)),
             Event::Outstanding { sequence } => ("outstanding", json!({ "icmp_seq": sequence })),
             Event::Timeout { sequence } => ("timeout", json!({ "icmp_seq": sequence })),
         };
@@ -119,6 +121,11 @@ fn error_fields(error: &IcmpError) -> Value {
         fields["mtu"] = error.info.into();
     }
     fields
+}
+
+/// What went wrong here, before any wire.
+fn local_fields(sequence: Option<u16>, message: &str) -> Value {
+    json!({ "icmp_seq": sequence, "message": message, "local": true })
 }
 
 fn name(fields: &mut Value, from: &Named) {

@@ -91,13 +91,17 @@ pub enum Event<'a> {
     Error(IcmpError),
     /// A better first hop was told (ICMP redirect); not an error.
     Redirect(IcmpError),
-    /// The request was too long for this MTU and may not be fragmented.
+    /// A request was too long for this MTU and may not be fragmented.
     TooLong {
+        /// Its sequence number.
+        sequence: u16,
         /// The MTU.
         mtu: u32,
     },
     /// Sending failed here, before any wire.
     Failed {
+        /// Its sequence number, where that is known.
+        sequence: Option<u16>,
         /// What `strerror` says.
         reason: String,
     },

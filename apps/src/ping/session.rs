@@ -28,6 +28,8 @@ const ECHO_REPLY: u8 = 0;
 const REDIRECT: u8 = 5;
 /// Room for what one reply takes in a socket's queue, beside its data.
 const REPLY_OVERHEAD: usize = 4096;
+/// The most room that a preload makes a socket have.
+const MAX_RECEIVE_BUFFER: usize = 64 << 20;
 
 /// The hosts of a run.
 pub struct Session {
@@ -222,14 +224,19 @@ fn set_options(options: &mut SocketOptions, args: &PingArgs, group: bool) {
     if args.record_route {
         options.ip_options = ip_options::record_route();
     }
-    let waiting = (args.size + REPLY_OVERHEAD).next_power_of_two() * args.preload as usize;
-    options.receive_buffer = options.receive_buffer.max(2 * waiting);
+    options.receive_buffer = options.receive_buffer.max(receive_buffer(args.size, args.preload));
     match args.discovery {
         Some(how) => options.pmtu_discovery = discovery(how),
         // As iputils does: a group is not pinged in fragments.
         None if group => options.pmtu_discovery = PmtuDiscovery::Do,
         None => {}
     }
+}
+
+/// Room for the replies to a preload, with duplicates.
+fn receive_buffer(size: usize, preload: u32) -> usize {
+    let reply = (size + REPLY_OVERHEAD).next_power_of_two();
+    (2 * reply).saturating_mul(preload as usize).min(MAX_RECEIVE_BUFFER)
 }
 
 fn discovery(how: Discovery) -> PmtuDiscovery {
@@ -257,13 +264,16 @@ fn send(
         Ok(()) => (Sent::Ok, Some(Event::Sent)),
         Err(SocketError::NoBufferSpace) => (Sent::Busy, None),
         Err(SocketError::MessageTooLong) => match local_mtu(network, run, names, report)? {
-            Some(mtu) => (Sent::Refused, Some(Event::TooLong { mtu })),
+            Some(mtu) => (Sent::Refused, Some(Event::TooLong { sequence, mtu })),
             None => {
                 let reason = SocketError::MessageTooLong.to_string();
-                (Sent::Failed, Some(Event::Failed { reason }))
+                (Sent::Failed, Some(Event::Failed { sequence: Some(sequence), reason }))
             }
         },
-        Err(error) => (Sent::Failed, Some(Event::Failed { reason: error.to_string() })),
+        Err(error) => {
+            let reason = error.to_string();
+            (Sent::Failed, Some(Event::Failed { sequence: Some(sequence), reason }))
+        }
     };
     run.engine.sent(now, outcome);
     if let Some(event) = event {
@@ -330,8 +340,10 @@ fn icmp_error(
 ) -> Result<(), Stop> {
     let quoted = error.packet.bytes();
     let (Some(offender), true) = (error.offender, quoted.len() >= HEADER) else {
-        let reason = error.error.to_string();
-        return Ok(report.event(&run.host, Clock::wall(), &Event::Failed { reason })?);
+        let number = quoted.get(6..HEADER).and_then(|bytes| bytes.first_chunk());
+        let sequence = number.map(|bytes| u16::from_be_bytes(*bytes));
+        let event = Event::Failed { sequence, reason: error.error.to_string() };
+        return Ok(report.event(&run.host, Clock::wall(), &event)?);
     };
     let sequence = u16::from_be_bytes([quoted[6], quoted[7]]);
     let told = IcmpError {
@@ -348,4 +360,15 @@ fn icmp_error(
         Event::Error(told)
     };
     Ok(report.event(&run.host, Clock::wall(), &event)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_a_preload_has_a_limit() {
+        assert_eq!(receive_buffer(56, 3), 2 * 8192 * 3);
+        assert_eq!(receive_buffer(65_507, 65_536), MAX_RECEIVE_BUFFER);
+    }
 }

@@ -153,10 +153,10 @@ impl<O: Write, E: Write> Report for Text<O, E> {
             Event::Reply(reply) => self.reply(host, unix, reply)?,
             Event::Error(error) => self.error(host, unix, error)?,
             Event::Redirect(error) => self.redirect(host, unix, error)?,
-            Event::TooLong { mtu } => {
+            Event::TooLong { mtu, .. } => {
                 self.local(host, &format!("local error: message too long, mtu={mtu}"))?;
             }
-            Event::Failed { reason } => self.local(host, &format!("sendmsg: {reason}"))?,
+            Event::Failed { reason, .. } => self.local(host, &format!("sendmsg: {reason}"))?,
         }
         self.out.flush()
     }

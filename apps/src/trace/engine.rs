@@ -130,7 +130,7 @@ impl Engine {
     pub fn sent(&mut self, now: Instant, index: usize, outcome: Result<(), String>) {
         self.probes[index].sent = Some(now);
         if let Err(note) = outcome {
-            self.probes[index].outcome = Some(Outcome::Unsent(note));
+            self.refused(index, note);
         }
         self.next = self.next.max(index + 1);
     }
@@ -142,16 +142,17 @@ impl Engine {
         let (Some(sent), None) = (probe.sent, &probe.outcome) else { return };
         probe.outcome = Some(Outcome::Answer { from, rtt: at.saturating_since(sent), note });
         if last != Last::No {
-            let hop_end = (index / self.config.queries + 1) * self.config.queries;
-            self.end = self.end.min(hop_end);
+            self.end_at_hop_of(index);
         }
         self.reached |= last == Last::Reached;
     }
 
-    /// Notes that probe `index`, already sent, was refused here.
+    /// Notes that probe `index`, sent or not, was refused here. The next hops' would be too, so the
+    /// way ends.
     pub fn refused(&mut self, index: usize, note: String) {
         if let Some(probe) = self.probes.get_mut(index) {
             probe.outcome.get_or_insert(Outcome::Unsent(note));
+            self.end_at_hop_of(index);
         }
     }
 
@@ -178,6 +179,11 @@ impl Engine {
     /// Ends the run at the next [`poll`](Self::poll) (Ctrl-C).
     pub fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    fn end_at_hop_of(&mut self, index: usize) {
+        let hop_end = (index / self.config.queries + 1) * self.config.queries;
+        self.end = self.end.min(hop_end);
     }
 
     fn told_all(&self) -> bool {

@@ -27,6 +27,10 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
     }
     let target = names::resolve(&args.host)?;
     plan.check_route(&target)?;
+    if plan.is_broadcast(target.addr) {
+        let what = format!("{} is a broadcast address; trace the way to one host", target.addr);
+        return Err(Failure(what).into());
+    }
     let mut names = if args.numeric { Names::numeric() } else { Names::system() };
     if !target.numeric {
         names.get(target.addr.into());
@@ -44,7 +48,8 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
         wait: args.wait,
     };
     let mut engine = Engine::new(config);
-    let mut paper = Paper { out: io::stdout(), last_from: None, unfinished: false };
+    let mut paper =
+        Paper { out: io::stdout(), numeric: args.numeric, last_from: None, unfinished: false };
     writeln!(
         paper.out,
         "traceroute to {} ({}), {} hops max, {} byte packets",
@@ -79,6 +84,8 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
 /// Where hops are written, each probe as soon as it is known.
 struct Paper<O> {
     out: O,
+    /// Names are not wanted (`-n`). A name that is not known is shown as the address.
+    numeric: bool,
     /// Who answered last on this line: said once.
     last_from: Option<IpAddr>,
     /// A line has been begun and not ended.
@@ -98,7 +105,8 @@ impl<O: Write> Paper<O> {
                 if self.last_from != Some(*from) {
                     match names.get(*from) {
                         Some(name) => write!(self.out, " {name} ({from})")?,
-                        None => write!(self.out, " {from}")?,
+                        None if self.numeric => write!(self.out, " {from}")?,
+                        None => write!(self.out, " {from} ({from})")?,
                     }
                     self.last_from = Some(*from);
                 }
@@ -143,7 +151,8 @@ mod tests {
             [Outcome::Silence, answer(2, 1202, ""), answer(3, 6, "")],
             [answer(1, 247, "!X"), answer(1, 8, "!X"), Outcome::Unsent("!F-1500".into())],
         ];
-        let mut paper = Paper { out: Vec::new(), last_from: None, unfinished: false };
+        let mut paper =
+            Paper { out: Vec::new(), numeric: true, last_from: None, unfinished: false };
         for (hop, outcomes) in hops.into_iter().enumerate() {
             for (i, outcome) in outcomes.into_iter().enumerate() {
                 let new_hop = (i == 0).then_some(hop as u8 + 1);

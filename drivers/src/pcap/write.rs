@@ -308,6 +308,10 @@ impl<D: Device> Device for Capture<D> {
         result
     }
 
+    fn truncated(&self) -> u64 {
+        self.device.truncated()
+    }
+
     fn raw_fd(&self) -> Option<RawFd> {
         self.device.raw_fd()
     }

@@ -22,6 +22,8 @@ pub struct PortStats {
     pub received: u64,
     /// Frames sent.
     pub transmitted: u64,
+    /// Frames that the device dropped for being longer than it can take.
+    pub truncated: u64,
     /// Times that receiving failed.
     pub receive_errors: u64,
     /// Frames lost because sending them failed.
@@ -129,7 +131,9 @@ impl Port {
     pub(super) fn receive(&mut self, clock: &Clock, stack: &mut Stack, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
         for count in 0..limit {
-            match device.receive(stack.pool()) {
+            let result = device.receive(stack.pool());
+            self.stats.truncated = device.truncated();
+            match result {
                 Ok(Some(packet)) => {
                     self.errors = 0;
                     self.stats.received += 1;
@@ -141,6 +145,7 @@ impl Port {
                     self.readable = false;
                     return count;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return count,
                 Err(error) => {
                     self.errors += 1;
                     self.stats.receive_errors += 1;

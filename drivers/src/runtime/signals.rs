@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
+use crate::status;
+
 /// Which signals were caught.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Signals {
@@ -52,7 +54,8 @@ impl SignalPipe {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         let mut pipe = SignalPipe { reader, flags: Default::default(), handlers: Vec::new() };
-        let ignored = ignored_signals();
+        // Bit `n - 1` for signal `n`.
+        let ignored = status::mask("SigIgn");
         for (signal, flag) in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().zip(&pipe.flags) {
             // nohup(1) has its command outlive the terminal.
             if signal == SIGHUP && ignored & 1 << (SIGHUP - 1) != 0 {
@@ -89,11 +92,4 @@ impl Drop for SignalPipe {
             signal_hook::low_level::unregister(handler);
         }
     }
-}
-
-/// The signals that this process ignores, bit `n - 1` for signal `n` (proc_pid_status(5)).
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

@@ -83,6 +83,13 @@ fn first_answer_and_deadline_end_it() {
     let mut engine = Engine::new(Config { deadline, count: Some(5), ..config() }, START);
     let (sent_to, took) = run(&mut engine, Some(reply()));
     assert_eq!((sent_to.len(), took), (3, Duration::from_millis(2500)));
+    let two = Config { deadline: Some(2 * SECOND), ..config() };
+    let (sent_to, took) = run(&mut Engine::new(two, START), Some(reply()));
+    assert_eq!((sent_to.len(), took), (3, 2 * SECOND), "one at the deadline itself");
+    let at_once = Config { deadline: Some(SECOND), interval: Duration::ZERO, ..config() };
+    let mut engine = Engine::new(at_once, START);
+    engine.sent(START + SECOND);
+    assert_eq!(engine.poll(START + SECOND), Action::Finish);
     assert_eq!(engine.exit_status(), 1, "three of five answers are not enough");
     let mut engine = Engine::new(Config { deadline, count: Some(2), ..config() }, START);
     assert_eq!(run(&mut engine, Some(reply())).0.len(), 2);

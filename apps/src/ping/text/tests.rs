@@ -166,12 +166,12 @@ fn error_lines() {
         show(Event::Redirect(error(5, 1, 0x0a00_0009))),
         "From 10.0.0.9: icmp_seq=3 Redirect Host(New nexthop: 10.0.0.9)\n"
     );
-    let (out, err) = event(Style::default(), &host(), Event::TooLong { mtu: 1400 });
+    let (out, err) = event(Style::default(), &host(), Event::TooLong { sequence: 1, mtu: 1400 });
     assert_eq!(
         (out.as_str(), err.as_str()),
         ("", "ping: local error: message too long, mtu=1400\n")
     );
-    let failed = Event::Failed { reason: "Network is unreachable".into() };
+    let failed = Event::Failed { sequence: Some(1), reason: "Network is unreachable".into() };
     let (_, err) = event(Style::default(), &host(), failed);
     assert_eq!(err, "ping: sendmsg: Network is unreachable\n");
 }
@@ -192,7 +192,7 @@ fn flood_draws_dots_and_quiet_says_nothing() {
             Event::Sent,
             Event::Reply(reply(&[0; 56])),
             Event::Error(IcmpError { from: named(9), sequence: 1, icmp_type: 3, code: 1, info: 0 }),
-            Event::TooLong { mtu: 68 },
+            Event::TooLong { sequence: 1, mtu: 68 },
         ] {
             text.event(&host(), NOON, &e).unwrap();
         }
