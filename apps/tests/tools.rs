@@ -272,6 +272,31 @@ fn an_address_given_to_a_lasting_tap_is_taken_back() {
     });
 }
 
+/// It has carrier only while somebody is attached, and the kernel is slow to take note.
+#[test]
+fn the_first_frame_passes_a_lasting_tap_that_is_up() {
+    in_namespace(|| {
+        if !can_open_tap() {
+            return skip("/dev/net/tun cannot be opened here");
+        }
+        let ip = |args: &str| {
+            let made = Command::new("ip").args(args.split_whitespace()).status();
+            made.is_ok_and(|status| status.success())
+        };
+        for _ in 0..10 {
+            let made = ip("tuntap add t8 mode tap")
+                && ip("address add 10.0.0.1/24 dev t8")
+                && ip("link set t8 up");
+            if !made {
+                return skip("ip(8) cannot make a lasting TAP here");
+            }
+            let said = tapping("arping --tap t8 -f 10.0.0.1").good();
+            assert!(said.out.contains("\nSent 1 probes (1 broadcast(s))\n"), "{said:#?}");
+            assert!(ip("link delete t8"));
+        }
+    });
+}
+
 #[test]
 fn root_without_rights_over_networks_has_a_private_one() {
     if !is_root() || tapping("-q -c 1 10.0.0.1").built_in_peer {

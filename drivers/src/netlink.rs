@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -18,7 +18,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use tapping_stack::wire::cidr::IpCidr;
 use tapping_stack::wire::ethernet::MacAddr;
 
-use crate::error::plain;
+use crate::error::{DeviceError, plain};
 
 mod message;
 #[cfg(test)]
@@ -32,6 +32,9 @@ const RECEIVE_BUFFER: usize = 32 * 1024;
 /// How long an answer may take. The kernel answers at once; this only keeps a lost one from being
 /// waited for without end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an interface may take to come up, and how often to look.
+const OPERATIONAL_PATIENCE: Duration = Duration::from_secs(5);
+const OPERATIONAL_INTERVAL: Duration = Duration::from_millis(1);
 /// Dumps are asked for again this often when the table changed meanwhile (`NLM_F_DUMP_INTR`).
 const DUMP_ATTEMPTS: usize = 5;
 
@@ -101,7 +104,7 @@ impl LinkInfo {
     }
 
     /// Whether the kernel has acted on its coming up, so that frames pass (`IF_OPER_UP`,
-    /// RFC 2863). Drivers that do not follow it, as that of TAP, never say so.
+    /// RFC 2863). An interface whose carrier never went, as that of a new TAP, does not say so.
     pub fn is_operational(&self) -> bool {
         const IF_OPER_UP: u8 = 6;
         self.operational_state == IF_OPER_UP
@@ -317,6 +320,26 @@ impl Netlink {
     /// The interface called `name`, if there is one.
     pub fn link(&mut self, name: &str) -> Result<Option<LinkInfo>, NetlinkError> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
+    }
+
+    /// Waits until frames pass on the interface called `name`. The kernel acts on carrier later,
+    /// from a work queue (`linkwatch`), and drops what is sent before that.
+    pub(crate) fn wait_operational(&mut self, name: &str) -> Result<(), DeviceError> {
+        let deadline = Instant::now() + OPERATIONAL_PATIENCE;
+        loop {
+            let link = self
+                .link(name)?
+                .ok_or_else(|| DeviceError::NoSuchInterface { name: name.to_owned() })?;
+            if link.is_operational() {
+                // The work holds the lock that changes take, so after this one it is done.
+                return Ok(self.set_up(link.index, true)?);
+            }
+            if Instant::now() > deadline {
+                let error = io::ErrorKind::TimedOut;
+                return Err(DeviceError::system(format!("see {name} come up"), error));
+            }
+            std::thread::sleep(OPERATIONAL_INTERVAL);
+        }
     }
 
     /// All addresses: the interface's index and the address with its prefix length.

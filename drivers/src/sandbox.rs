@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::io;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tapping_stack::wire::cidr::IpCidr;
@@ -20,10 +19,6 @@ use crate::namespace::{self, IdMaps};
 use crate::netlink::{LinkInfo, Netlink, NetlinkError};
 use crate::packet_socket::{PacketSocket, disable_offloads};
 use crate::tap::Tap;
-
-/// How long an interface may take to come up, and how often to look.
-const OPERATIONAL_PATIENCE: Duration = Duration::from_secs(5);
-const OPERATIONAL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How the stack is joined to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +155,8 @@ impl Sandbox {
         quiet(&host_name);
         netlink.set_up(host.index, true)?;
         if kind == SandboxKind::PacketSocket {
-            wait_operational(&mut netlink, &host_name)?;
-            wait_operational(&mut netlink, device.name())?;
+            netlink.wait_operational(&host_name)?;
+            netlink.wait_operational(device.name())?;
         }
         if let Some(address) = config.host_address {
             netlink.add_address(host.index, address)?;
@@ -210,24 +205,6 @@ fn host_end(name: &str) -> String {
 
 fn existing(netlink: &mut Netlink, name: &str) -> Result<LinkInfo, DeviceError> {
     netlink.link(name)?.ok_or_else(|| DeviceError::NoSuchInterface { name: name.to_owned() })
-}
-
-/// Waits until frames pass. The kernel acts on a veth's carrier later, from a work queue
-/// (`linkwatch`), and drops what is sent before that.
-fn wait_operational(netlink: &mut Netlink, name: &str) -> Result<(), DeviceError> {
-    let deadline = Instant::now() + OPERATIONAL_PATIENCE;
-    loop {
-        let link = existing(netlink, name)?;
-        if link.is_operational() {
-            // The work holds the lock that changes take, so after this one it is done.
-            return Ok(netlink.set_up(link.index, true)?);
-        }
-        if Instant::now() > deadline {
-            let error = io::ErrorKind::TimedOut;
-            return Err(DeviceError::system(format!("see {name} come up"), error));
-        }
-        std::thread::sleep(OPERATIONAL_INTERVAL);
-    }
 }
 
 /// Keeps the kernel from multicasting IPv6 router solicitations and listener reports on the

@@ -40,10 +40,16 @@ impl Tap {
             Iface::without_packet_info(name, Mode::Tap).map_err(|error| open_error(name, error))?;
         rustix::io::ioctl_fionbio(sys::tap_fd(&iface), true)
             .map_err(|errno| DeviceError::system(format!("make {name} non-blocking"), errno))?;
-        let link = Netlink::open()
-            .map_err(|error| DeviceError::system("open a routing socket", error))?
+        let mut netlink =
+            Netlink::open().map_err(|error| DeviceError::system("open a routing socket", error))?;
+        let link = netlink
             .link(iface.name())?
             .ok_or_else(|| DeviceError::NoSuchInterface { name: name.to_owned() })?;
+        // One that lasts gets its carrier back by being attached to. Should the kernel never say
+        // so, no more is lost than a frame or two.
+        if link.is_up() && !link.is_operational() {
+            let _ = netlink.wait_operational(iface.name());
+        }
         Ok(Tap { iface, mac, link, open: true })
     }
 

@@ -62,7 +62,7 @@ impl Network {
         let others = [router, second, far, gateway];
         for namespace in &others {
             namespace.set("ipv4.ip_forward", "1");
-            namespace.set("ipv4.icmp_ratelimit", "0");
+            namespace.set("ipv4.icmp_ratemask", "0");
             for scope in ["all", "default"] {
                 namespace.set(&format!("ipv4.conf.{scope}.rp_filter"), "0");
             }
@@ -70,7 +70,7 @@ impl Network {
         if kind == Host::Kernel {
             host.must("ip address add 10.0.0.2/24 broadcast + dev eth0");
             host.must("ip route add default via 10.0.0.1");
-            host.set("ipv4.icmp_ratelimit", "0");
+            host.set("ipv4.icmp_ratemask", "0");
         }
         Network { host, kind, _others: others }
     }

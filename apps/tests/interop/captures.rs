@@ -61,7 +61,7 @@ impl Network {
         let wire = wire(&here);
         here.must(&format!("ip address add {KERNEL}/24 broadcast + dev {NEAR}"));
         here.set("ipv4.ip_forward", "1");
-        here.set("ipv4.icmp_ratelimit", "0");
+        here.set("ipv4.icmp_ratemask", "0");
         here.must("ip route add unreachable 192.0.2.0/28");
         here.must("ip route add prohibit 192.0.2.16/28");
         Network { here, wire, scratch: Scratch::new(name) }
@@ -139,9 +139,10 @@ fn errors(network: &Network) {
 
 fn tools(network: &Network) {
     let (said, path) = network.capture("arping", &format!("arping -c 2 {KERNEL}"));
-    said.good();
+    let said = said.good();
     sound(&path);
-    assert_eq!(frames(&path, &format!("arp.src.proto_ipv4 == {KERNEL}")).len(), 2);
+    let replies = frames(&path, &format!("arp.src.proto_ipv4 == {KERNEL}"));
+    assert_eq!(replies.len(), 2, "{said:#?}\n{:#?}", frames(&path, "frame"));
     for (name, how, probes) in [("trace-udp", "", "udp"), ("trace-icmp", "-I", "icmp.type == 8")] {
         let (said, path) = network.capture(name, &format!("trace {how} -n {KERNEL} 100"));
         said.good();
