@@ -75,7 +75,7 @@ impl Prober {
         options.receive_errors = true;
         options.tos = args.tos.unwrap_or_default();
         options.pmtu_discovery =
-            if args.dont_fragment { PmtuDiscovery::Do } else { PmtuDiscovery::Dont };
+            if args.dont_fragment { PmtuDiscovery::Probe } else { PmtuDiscovery::Dont };
         let mut message = vec![0; args.length - IP_HEADER];
         for (i, byte) in message.iter_mut().enumerate().skip(HEADER) {
             *byte = 0x40 + (i % 32) as u8;
