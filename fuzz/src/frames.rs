@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use tapping_stack::wire::ipv4::{HEADER_LEN, fill_checksum};
 use tapping_stack::wire::{
     Arp, ArpOperation, EtherType, Ethernet, EthernetRepr, Icmpv4, Ipv4, Ipv4Repr, MacAddr, Message,
-    Protocol, Unreachable, arp, ethernet, icmpv4, ipv4, udp,
+    Protocol, Unreachable, arp, ethernet, icmpv4, ipv4, tcp, udp,
 };
 
 use crate::script::Input;
@@ -166,6 +166,10 @@ fn mend_transport(packet: &mut [u8]) {
             let len = transport.len() as u16;
             transport[4..6].copy_from_slice(&len.to_be_bytes());
             udp::fill_checksum(transport, ipv4::pseudo_header_sum(src, dst, protocol, len));
+        }
+        Protocol::TCP if transport.len() >= tcp::HEADER_LEN => {
+            let len = transport.len() as u16;
+            tcp::fill_checksum(transport, ipv4::pseudo_header_sum(src, dst, protocol, len));
         }
         _ => {}
     }

@@ -48,7 +48,8 @@ pub mod action {
     pub const NEIGHBOUR: u8 = 18;
     /// A hook is registered or taken out.
     pub const HOOK: u8 = 19;
-    /// A device takes no more frames, or takes them again.
+    /// A device takes no more frames, or takes them again; or the whole stack is left alone, or
+    /// served again.
     pub const HOLD: u8 = 20;
     /// The stack's own settings change.
     pub const STACK: u8 = 21;
