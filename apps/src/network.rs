@@ -216,10 +216,6 @@ impl Network {
 
     /// Moves frames until something has arrived for the stack's sockets, `until` or a signal.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<Signals, Failure> {
-        // What is due at once, as on the loopback, may be for our sockets: no sleep over it.
-        let now = self.now();
-        let due = self.stack().poll_timeout().is_some_and(|at| at <= now);
-        let until = if due { Some(now) } else { until };
         let turn = self
             .runtime
             .turn(until)

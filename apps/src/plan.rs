@@ -11,6 +11,8 @@ use crate::names::Target;
 
 /// The stack's address unless the options say otherwise.
 const DEFAULT_ADDR: &str = "10.0.0.2/24";
+/// The address of the other side, where it is in the subnet.
+const DEFAULT_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// Bytes of the largest IP packet on a link that the tool makes itself.
 const DEFAULT_MTU: u32 = 1500;
 
@@ -65,6 +67,9 @@ impl Plan {
         };
         let host = match args.host_addr {
             Some(host) => Ok(host),
+            None if addr.contains(DEFAULT_HOST) => {
+                Ok(Ipv4Cidr::new(DEFAULT_HOST, addr.prefix_len()).unwrap_or(addr))
+            }
             None => neighbour_of(addr).ok_or_else(|| {
                 Failure(format!(
                     "{addr} leaves no address for the other side; use a shorter prefix"

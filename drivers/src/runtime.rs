@@ -260,10 +260,11 @@ impl Runtime {
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Turn> {
         let mut turn = Turn::default();
         let now = self.now();
-        self.run_timers(now);
+        // What a timer did, or the loopback brought, may be what the caller waits for.
+        let ran = self.run_timers(now);
         self.transmit(now, &mut turn);
         self.receive(&mut turn);
-        let busy = turn.received > 0 || self.ports.iter().any(Port::has_more);
+        let busy = ran || turn.received > 0 || self.ports.iter().any(Port::has_more);
         self.wait(deadline, busy, &mut turn)?;
 
         self.receive(&mut turn);
@@ -274,12 +275,16 @@ impl Runtime {
         Ok(turn)
     }
 
-    fn run_timers(&mut self, now: Instant) {
+    /// Runs the timers that are due; tells whether there were any.
+    fn run_timers(&mut self, now: Instant) -> bool {
+        let mut ran = false;
         for stack in &mut self.stacks {
             if stack.poll_timeout().is_some_and(|at| at <= now) {
                 stack.handle_timeout(now);
+                ran = true;
             }
         }
+        ran
     }
 
     fn transmit(&mut self, now: Instant, turn: &mut Turn) {

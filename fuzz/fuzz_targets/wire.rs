@@ -76,7 +76,11 @@ fn arp_message(bytes: &[u8]) {
         assert!(theirs.is_none());
         return;
     };
-    let theirs = theirs.unwrap();
+    let Some(theirs) = theirs else {
+        // We take hardware type 6, IEEE 802, for Ethernet as Linux does.
+        assert_eq!(bytes[..2], [0, 6]);
+        return;
+    };
     assert_eq!(u16::from(ours.operation), theirs.operation.0);
     assert_eq!((ours.sender_mac.0, ours.target_mac.0), (theirs.sender_mac, theirs.target_mac));
     assert_eq!(ours.sender_ip.octets(), theirs.sender_ipv4);

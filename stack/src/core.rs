@@ -8,12 +8,12 @@ use crate::config::Config;
 use crate::event::{Event, Observers};
 use crate::filter::hook::{HookContext, HookPoint, Hooks, Verdict};
 use crate::icmp::ratelimit::RateLimiter;
-use crate::interface::Interfaces;
+use crate::interface::{Interface, Interfaces};
 use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, Rng};
 use crate::route::exceptions::RouteExceptions;
 use crate::route::source::{LinkAddress, select_source};
-use crate::route::{RouteTable, Scope};
+use crate::route::{RouteKind, RouteTable, Scope};
 use crate::socket::SocketTable;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
@@ -90,6 +90,13 @@ impl Core {
         })
     }
 
+    /// Whether an address names more than one host: a group or a broadcast address.
+    pub(crate) fn is_for_many(&self, addr: Ipv4Addr) -> bool {
+        addr.is_multicast()
+            || addr.is_broadcast()
+            || self.routes.lookup_kind(addr) == Some(RouteKind::Broadcast)
+    }
+
     /// A source address for a packet that leaves by `link` towards `next_hop` (Linux
     /// `inet_select_addr`).
     pub(crate) fn source_address(
@@ -98,15 +105,20 @@ impl Core {
         next_hop: Option<Ipv4Addr>,
         scope: Scope,
     ) -> Option<Ipv4Addr> {
-        let addresses = self.interfaces.iter().flat_map(|interface| {
+        fn candidates(interface: &Interface) -> impl Iterator<Item = LinkAddress> {
             interface.usable().map(|address| LinkAddress {
                 link: interface.id,
                 address: address.cidr,
                 scope: if interface.is_loopback() { Scope::Host } else { Scope::Universe },
                 secondary: address.secondary,
             })
-        });
-        select_source(addresses, link.into(), next_hop, scope)
+        }
+        let link = link.into();
+        // The link's own addresses come first, and mostly there is one.
+        let own = link.and_then(|link| self.interfaces.get(link)).into_iter().flat_map(candidates);
+        select_source(own, link, next_hop, scope).or_else(|| {
+            select_source(self.interfaces.iter().flat_map(candidates), link, next_hop, scope)
+        })
     }
 
     /// Milliseconds since midnight UT, as ICMP and IP timestamps want them; with the high bit set
@@ -114,8 +126,8 @@ impl Core {
     pub(crate) fn timestamp(&self) -> u32 {
         match self.wall_clock {
             Some(at_zero) => {
-                let unix = at_zero.as_millis() as u64 + self.now.as_millis();
-                (unix % MILLIS_PER_DAY) as u32
+                let unix = at_zero + self.now.saturating_since(Instant::ZERO);
+                (unix.as_millis() as u64 % MILLIS_PER_DAY) as u32
             }
             None => self.now.as_millis() as u32 | 0x8000_0000,
         }

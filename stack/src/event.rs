@@ -38,7 +38,7 @@ pub enum Receiver {
     Raw(SocketId),
 }
 
-/// One stage. A packet's [`bytes`](Packet::bytes) begin with the header that the stage works on.
+/// One stage. A packet's [`bytes`](crate::packet::PacketBuffer::bytes) begin with the header that the stage works on.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -60,7 +60,21 @@
 //! - Packets with martian addresses count as `InAddrErrors` (RFC 4293); Linux keeps a counter of
 //!   its own for them.
 //! - A fragment that is not the last and no multiple of 8 bytes long is dropped; Linux cuts it.
-//! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
+//! - Addresses in 0.0.0.0/8 are no host's (RFC 1122 §3.2.1.3); to Linux only 0.0.0.0 is not.
+//! - Packets from a subnet's broadcast address are dropped (RFC 1122 §3.2.1.3), and no error is
+//!   sent to class E (RFC 1122 §3.2.2); Linux drops the former only with a filter.
+//! - ARP messages whose sender has no unicast link-layer address are ignored (RFC 1812 §3.3.2).
+//! - Options are looked at only in packets that this host takes or forwards; Linux tells of
+//!   malformed ones in any packet to it.
+//! - An error about malformed options quotes them as they came. Linux has by then filled in those
+//!   before the fault, and has cleared what is behind their end.
+//! - Nothing travels back along a source route; Linux sends errors about malformed ones so.
+//! - Commercial security options are passed over; Linux with NetLabel looks into them.
+//! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
+//! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.
+//! - An echo reply of nothing but zeros has the checksum 0xffff; that of Linux, 0, does not verify.
+//! - TCP segments and IGMP messages are answered with "protocol unreachable": there is no TCP and no
+//!   IGMP here yet to know better.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -101,3 +101,13 @@ fn a_way_to_the_target() {
     plan.check_source(Ipv4Addr::new(10, 0, 0, 2)).unwrap();
     assert!(plan.check_source(Ipv4Addr::new(10, 0, 0, 3)).unwrap_err().0.contains("--addr"));
 }
+
+#[test]
+fn the_default_of_the_other_side_is_not_bent_around_the_stacks_own_address() {
+    let with = |addr: &str| Plan::new(&NetworkArgs { addr: cidr(addr), ..args() });
+    let error = with("10.0.0.1/24").unwrap_err().0;
+    assert!(error.contains("both 10.0.0.1"), "{error}");
+    let other = |addr: &str| with(addr).unwrap().attachment;
+    assert_eq!(other("10.0.0.9/8"), Attachment::Private(cidr("10.0.0.1/8").unwrap()));
+    assert_eq!(other("192.168.7.1/24"), Attachment::Private(cidr("192.168.7.2/24").unwrap()));
+}

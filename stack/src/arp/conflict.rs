@@ -7,7 +7,7 @@
 //!                conflict: not taken into use       lost: given up
 //! ```
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -15,7 +15,9 @@ use super::ArpLayer;
 use crate::core::Core;
 use crate::event::{AddressState, Event};
 use crate::packet::LinkId;
-use crate::time::Instant;
+use crate::route::RouteKind;
+use crate::time::{Duration, Instant};
+use crate::timer::{TimerId, TimerWheel};
 use crate::wire::arp::{Arp, ArpOperation};
 use crate::wire::ethernet::MacAddr;
 
@@ -26,16 +28,18 @@ enum Phase {
     Defending,
 }
 
+/// An address of a link.
+type Key = (LinkId, Ipv4Addr);
+
 /// An address that is watched over.
 #[derive(Debug)]
 struct Watched {
-    link: LinkId,
     mac: MacAddr,
-    addr: Ipv4Addr,
     phase: Phase,
     /// Probes or announcements still to send.
     left: u8,
-    next: Option<Instant>,
+    /// For the next of them.
+    timer: Option<TimerId>,
     defended: Option<Instant>,
 }
 
@@ -50,38 +54,60 @@ pub(crate) struct Conclusion {
 /// All addresses that are watched over.
 #[derive(Debug, Default)]
 pub(super) struct Detector {
-    watched: Vec<Watched>,
+    watched: BTreeMap<Key, Watched>,
+    timers: TimerWheel<Key>,
     /// What was found out, oldest first.
     conclusions: VecDeque<Conclusion>,
 }
 
 impl Detector {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.watched.iter().filter_map(|watched| watched.next).min()
+        self.timers.next_deadline()
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some(timer) = self.watched.remove(&key).and_then(|watched| watched.timer) {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// The watched address that a message claims. Another host probing for the address that we
+    /// are probing for also counts.
+    fn claimed(&self, link: LinkId, message: &Arp) -> Option<Key> {
+        let (sender, target) = ((link, message.sender_ip), (link, message.target_ip));
+        if self.watched.contains_key(&sender) {
+            return Some(sender);
+        }
+        let probe = message.operation == ArpOperation::Request && message.is_probe();
+        let rival = self.watched.get(&target).filter(|_| probe);
+        rival.is_some_and(|watched| watched.phase == Phase::Probing).then_some(target)
     }
 }
 
 impl ArpLayer {
     /// Begins to probe for an address (RFC 5227 §2.1.1).
     pub(crate) fn watch(&mut self, core: &mut Core, link: LinkId, mac: MacAddr, addr: Ipv4Addr) {
-        let wait =
-            core.rng.duration_between(core::time::Duration::ZERO, core.config.acd.probe_wait);
-        self.detector.watched.push(Watched {
-            link,
+        let wait = core.rng.duration_between(Duration::ZERO, core.config.acd.probe_wait);
+        let key = (link, addr);
+        self.detector.remove(key);
+        let watched = Watched {
             mac,
-            addr,
             phase: Phase::Probing,
             left: core.config.acd.probe_num,
-            next: Some(core.now + wait),
+            timer: Some(self.detector.timers.insert(core.now + wait, key)),
             defended: None,
-        });
+        };
+        self.detector.watched.insert(key, watched);
     }
 
-    /// Watches over an address no longer.
+    /// Watches over an address, or all of a link, no longer.
     pub(crate) fn unwatch(&mut self, link: LinkId, addr: Option<Ipv4Addr>) {
-        self.detector.watched.retain(|watched| {
-            watched.link != link || addr.is_some_and(|addr| addr != watched.addr)
-        });
+        let of_link = (link, Ipv4Addr::UNSPECIFIED)..=(link, Ipv4Addr::BROADCAST);
+        let keys: Vec<Key> = match addr {
+            Some(addr) => [(link, addr)].into(),
+            None => self.detector.watched.range(of_link).map(|(key, _)| *key).collect(),
+        };
+        keys.into_iter().for_each(|key| self.detector.remove(key));
     }
 
     /// The next address about which something was found out.
@@ -91,18 +117,16 @@ impl ArpLayer {
 
     /// Sends the probes and announcements that are due.
     pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
-        for index in 0..self.detector.watched.len() {
-            let watched = &self.detector.watched[index];
-            if watched.next.is_some_and(|at| at <= now) {
-                self.step(core, now, index);
-            }
+        while let Some(key) = self.detector.timers.expire(now) {
+            self.step(core, now, key);
         }
     }
 
-    fn step(&mut self, core: &mut Core, now: Instant, index: usize) {
+    fn step(&mut self, core: &mut Core, now: Instant, key: Key) {
         let acd = core.config.acd.clone();
-        let watched = &mut self.detector.watched[index];
-        let (link, mac, addr) = (watched.link, watched.mac, watched.addr);
+        let (link, addr) = key;
+        let Some(watched) = self.detector.watched.get_mut(&key) else { return };
+        let mac = watched.mac;
         let sender_ip = match watched.phase {
             Phase::Probing if watched.left == 0 => {
                 // RFC 5227 §2.3: nobody objected.
@@ -115,19 +139,17 @@ impl ArpLayer {
             Phase::Probing => Ipv4Addr::UNSPECIFIED,
             Phase::Announcing | Phase::Defending => addr,
         };
-        let watched = &mut self.detector.watched[index];
         watched.left = watched.left.saturating_sub(1);
-        watched.next = match (watched.phase, watched.left) {
-            (Phase::Probing, 0) => Some(now + acd.announce_wait),
-            (Phase::Probing, _) => {
-                Some(now + core.rng.duration_between(acd.probe_min, acd.probe_max))
-            }
-            (Phase::Announcing, 1..) => Some(now + acd.announce_interval),
+        let wait = match (watched.phase, watched.left) {
+            (Phase::Probing, 0) => Some(acd.announce_wait),
+            (Phase::Probing, _) => Some(core.rng.duration_between(acd.probe_min, acd.probe_max)),
+            (Phase::Announcing, 1..) => Some(acd.announce_interval),
             _ => {
                 watched.phase = Phase::Defending;
                 None
             }
         };
+        watched.timer = wait.map(|wait| self.detector.timers.insert(now + wait, key));
         self.request(core, link, MacAddr::BROADCAST, mac, sender_ip, addr);
     }
 
@@ -139,29 +161,23 @@ impl ArpLayer {
         mac: MacAddr,
         message: &Arp,
     ) {
-        let is_ours = core.interfaces.get(link).is_some_and(|link| {
-            link.addresses().iter().any(|address| address.cidr.addr() == message.sender_ip)
-        });
-        let claimed = |watched: &Watched| {
-            // Another host probing for the address that we are probing for also counts.
-            let rival = watched.phase == Phase::Probing
-                && message.operation == ArpOperation::Request
-                && message.is_probe()
-                && message.target_ip == watched.addr;
-            watched.link == link && (message.sender_ip == watched.addr || rival)
-        };
-        let index = self.detector.watched.iter().position(claimed);
+        let is_ours = core
+            .routes
+            .lookup(message.sender_ip, None)
+            .is_some_and(|route| route.kind == RouteKind::Local && route.link == Some(link));
+        let claimed = self.detector.claimed(link, message);
+        if !is_ours && claimed.is_none() {
+            return;
+        }
         // What any of our own links sent is no conflict.
         let sender_mac = Some(message.sender_mac);
-        if !is_ours && index.is_none()
-            || core.interfaces.iter().any(|link| link.mac() == sender_mac)
-        {
+        if core.interfaces.iter().any(|link| link.mac() == sender_mac) {
             return;
         }
         core.stats.arp.conflicts += 1;
-        let Some(index) = index else { return };
-        let watched = &mut self.detector.watched[index];
-        let addr = watched.addr;
+        let Some(key) = claimed else { return };
+        let Some(watched) = self.detector.watched.get_mut(&key) else { return };
+        let addr = key.1;
         let state = if watched.phase == Phase::Probing {
             AddressState::Conflict
         } else {
@@ -176,7 +192,7 @@ impl ArpLayer {
             watched.defended = Some(core.now);
             self.request(core, link, MacAddr::BROADCAST, mac, addr, addr);
         } else {
-            self.detector.watched.swap_remove(index);
+            self.detector.remove(key);
         }
     }
 }

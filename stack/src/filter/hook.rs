@@ -114,7 +114,7 @@ pub struct HookContext<'a> {
 
 /// Code that sees every IPv4 packet at the points it is registered for.
 pub trait Hook {
-    /// Judges a packet. Its [`bytes`](Packet::bytes) begin with a valid IPv4 header;
+    /// Judges a packet. Its [`bytes`](crate::packet::PacketBuffer::bytes) begin with a valid IPv4 header;
     /// `meta.link_in` and `meta.link_out` are set where they are known. The packet may be changed,
     /// as long as its header and checksums stay right; a changed source, destination, TOS or mark
     /// makes OUTPUT route it again.

@@ -6,7 +6,7 @@ use super::{OptionBytes, Outgoing};
 use crate::core::Core;
 use crate::icmp::ratelimit::Limited;
 use crate::packet::{Packet, PacketType};
-use crate::route::{RouteKind, Scope};
+use crate::route::Scope;
 use crate::wire::checksum::Checksum;
 use crate::wire::icmpv4::{self, Message};
 use crate::wire::ipv4::{self, Ipv4, Protocol};
@@ -42,7 +42,10 @@ pub(crate) fn error(
     if !may_answer(core, original, &header) {
         return None;
     }
-    let options = OptionBytes::echo(header.options());
+    let options = match message {
+        Message::ParameterProblem { .. } => OptionBytes::echo_before_fault(header.options()),
+        _ => OptionBytes::echo(header.options())?,
+    };
     let overhead = ipv4::HEADER_LEN + options.as_slice().len() + icmpv4::HEADER_LEN;
     let room = max_len(core, header.src()).saturating_sub(overhead);
     // Less than a header would tell the receiver nothing (Linux).
@@ -79,7 +82,7 @@ pub(crate) fn error(
 /// RFC 1122 §3.2.2 and RFC 1812 §4.3.2.7: what no error is sent about.
 fn may_answer(core: &Core, original: &Packet, header: &Ipv4<'_>) -> bool {
     // A packet sent to many, at the link or above.
-    if original.meta.packet_type != PacketType::Host || is_for_many(core, header.dst()) {
+    if original.meta.packet_type != PacketType::Host || core.is_for_many(header.dst()) {
         return false;
     }
     // A fragment other than the first.
@@ -88,7 +91,7 @@ fn may_answer(core: &Core, original: &Packet, header: &Ipv4<'_>) -> bool {
     }
     // A source that does not name one host.
     let src = header.src();
-    if src.is_unspecified() || src.octets()[0] == 0 || is_for_many(core, src) || is_class_e(src) {
+    if src.is_unspecified() || src.octets()[0] == 0 || core.is_for_many(src) || is_class_e(src) {
         return false;
     }
     // An ICMP error, or ICMP that cannot be told not to be one.
@@ -98,12 +101,6 @@ fn may_answer(core: &Core, original: &Packet, header: &Ipv4<'_>) -> bool {
         });
     }
     true
-}
-
-fn is_for_many(core: &Core, addr: Ipv4Addr) -> bool {
-    addr.is_multicast()
-        || addr.is_broadcast()
-        || core.routes.lookup_kind(addr) == Some(RouteKind::Broadcast)
 }
 
 fn is_class_e(addr: Ipv4Addr) -> bool {

@@ -67,7 +67,10 @@ fn echo(core: &mut Core, mut packet: Packet) -> Outcome {
     let Ok(header) = Ipv4::parse(packet.network()) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let (dst, tos) = (header.src(), header.tos());
+    let Some(options) = OptionBytes::echo(header.options()) else {
+        return drop_quietly(core, packet, DropReason::Ipv4OptionError);
+    };
     let src = reply_source(core, &packet, header.dst(), dst);
     let message = packet.bytes_mut();
     let request = u16::from_be_bytes([message[0], message[1]]);
@@ -91,7 +94,10 @@ fn timestamp(core: &mut Core, mut packet: Packet) -> Outcome {
     let Ok(header) = Ipv4::parse(packet.network()) else {
         return refuse(core, packet, DropReason::IcmpMalformed);
     };
-    let (dst, tos, options) = (header.src(), header.tos(), OptionBytes::echo(header.options()));
+    let (dst, tos) = (header.src(), header.tos());
+    let Some(options) = OptionBytes::echo(header.options()) else {
+        return drop_quietly(core, packet, DropReason::Ipv4OptionError);
+    };
     let src = reply_source(core, &packet, header.dst(), dst);
     let now = core.timestamp().to_be_bytes();
     packet.truncate(TIMESTAMP_LEN);
@@ -222,7 +228,8 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let link = packet.meta.link_in;
     // Our own errors come back over the loopback, whatever link the packet should have left by.
     let link = link.filter(|link| *link != crate::packet::LinkId::LOOPBACK);
-    let senders = core.sockets.senders_of(quoted, link);
+    let senders =
+        core.sockets.senders_of(quoted, link, matches!(message, Message::Redirect { .. }));
     if senders.is_empty() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
@@ -236,9 +243,17 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let (error, info) = meaning(message);
     for id in senders {
         let Ok(socket) = core.sockets.get_mut(id) else { continue };
-        if !socket.options.receive_errors || !concerns(message, socket) {
+        if !concerns(message, socket) {
             continue;
         }
+        if !socket.options.receive_errors {
+            // Who does not ask for errors learns of hard ones, and only about its peer.
+            if is_hard(message) && socket.peer.is_some() {
+                socket.pending_error = Some(error);
+            }
+            continue;
+        }
+        socket.pending_error = Some(error);
         let report = SocketErrorReport {
             error,
             origin: ErrorOrigin::Icmp,
@@ -266,6 +281,15 @@ fn concerns(message: Message, socket: &Socket) -> bool {
             is_raw || socket.options.pmtu_discovery != PmtuDiscovery::Dont
         }
         _ => true,
+    }
+}
+
+/// Whether nothing more will get through (RFC 1122 §4.2.3.9, Linux `harderr`).
+fn is_hard(message: Message) -> bool {
+    match message {
+        Message::DestinationUnreachable(code) => SocketError::from_unreachable(code).1,
+        Message::ParameterProblem { .. } => true,
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! ICMP: what is done with messages that arrive, and the errors that this host sends.
 //!
-//! Nothing is sent from here: [`input`] and [`error`] return an [`Outgoing`] message, and IPv4
+//! Nothing is sent from here: `input` and `error` return an `Outgoing` message, and IPv4
 //! sends it.
 
 mod error;

@@ -17,7 +17,7 @@ use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::udp;
-use crate::wire::icmpv4::{Icmpv4, Message, TimeExceeded, Unreachable};
+use crate::wire::icmpv4::{self, Message, TimeExceeded, Unreachable};
 use crate::wire::ipv4::{self, Ipv4, Protocol};
 
 impl Ipv4Layer {
@@ -89,7 +89,7 @@ impl Ipv4Layer {
                 core.see(|| Event::Reassembled { packet: &packet });
                 Some(packet)
             }
-            Outcome::Dropped(error) => {
+            Outcome::Dropped { error, packet } => {
                 let reason = match error {
                     ReassemblyError::Duplicate => DropReason::ReassemblyDuplicate,
                     ReassemblyError::Overlap => DropReason::ReassemblyOverlap,
@@ -98,7 +98,7 @@ impl Ipv4Layer {
                     }
                     _ => DropReason::ReassemblyMalformed,
                 };
-                core.discard(Packet::default(), reason);
+                core.discard(packet, reason);
                 None
             }
         }
@@ -157,7 +157,13 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
     let Ok(header) = Ipv4::parse(packet.network()) else { return false };
     let (src, dst) = (header.src(), header.dst());
     let icmp_type = match protocol {
-        Protocol::ICMP => Icmpv4::parse(header.payload()).ok().map(|icmp| icmp.icmp_type()),
+        Protocol::ICMP => Some(
+            header
+                .payload()
+                .first()
+                .copied()
+                .filter(|_| header.payload().len() >= icmpv4::HEADER_LEN),
+        ),
         _ => None,
     };
     let mut heard = false;
@@ -165,9 +171,11 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
     while let Some(id) = core.sockets.nth_raw(protocol, n) {
         n += 1;
         let Ok(socket) = core.sockets.get_mut(id) else { continue };
-        // raw(7), ICMP_FILTER: only the first 32 types can be filtered.
-        let filtered = icmp_type.is_some_and(|icmp_type| {
-            icmp_type < 32 && socket.options.icmp_filter & (1 << icmp_type) != 0
+        // raw(7), ICMP_FILTER: only the first 32 types can be filtered. Less than a header has
+        // no type, and is (Linux icmp_filter).
+        let filtered = icmp_type.is_some_and(|icmp_type| match icmp_type {
+            Some(icmp_type) => icmp_type < 32 && socket.options.icmp_filter & (1 << icmp_type) != 0,
+            None => true,
         });
         if filtered || !socket.wants(src, dst, packet.meta.link_in) {
             continue;

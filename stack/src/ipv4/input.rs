@@ -29,10 +29,10 @@ impl Ipv4Layer {
                 let Some(mut packet) = self.check_options(core, packet) else { return };
                 match route {
                     InputRoute::Local => self.deliver(core, packet),
-                    InputRoute::LocalToMany(packet_type) => {
-                        // However the frame was addressed.
+                    InputRoute::LocalToMany(to_many) => {
+                        // Even in a frame for this host alone it is not for this host alone.
                         if packet.meta.packet_type == PacketType::Host {
-                            packet.meta.packet_type = packet_type;
+                            packet.meta.packet_type = to_many;
                         }
                         self.deliver(core, packet);
                     }

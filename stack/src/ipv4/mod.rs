@@ -6,7 +6,7 @@
 //! send     route → header → OUTPUT → (route again if changed) ────────────────────┴→ postrouting
 //! postrouting    POSTROUTING → fragment → Egress
 //! ```
-//! IPv4 never talks to a link: what leaves is an [`Egress`], made by `postrouting` alone, so
+//! IPv4 never talks to a link: what leaves is an `Egress`, made by `postrouting` alone, so
 //! nothing goes around the hooks. What is for this host itself goes to the backlog and comes in
 //! again on the loopback.
 

@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 
 use crate::core::Core;
 use crate::packet::Packet;
+use crate::route::RouteKind;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv4_options::{
     self as kinds, Ipv4Option, Ipv4Options, record_route, record_timestamp,
@@ -29,12 +30,9 @@ pub(super) fn check(options: &[u8]) -> Result<Summary, u8> {
         let checked = match option.kind() {
             kinds::RR => option.route().map(|_| &mut route_seen),
             kinds::LSRR | kinds::SSRR => option.route().map(|_| &mut source_route_seen),
-            kinds::TS => option.timestamp().and_then(|timestamp| {
-                // RFC 791 §3.1: the overflow count itself may overflow.
-                match timestamp.overflows() && timestamp.overflow() == 15 {
-                    true => Err(kinds::OptionError { offset: option.offset() + 3 }),
-                    false => Ok(&mut timestamp_seen),
-                }
+            kinds::TS => option.timestamp().and_then(|timestamp| match timestamp.is_recordable() {
+                true => Ok(&mut timestamp_seen),
+                false => Err(kinds::OptionError { offset: option.offset() + 3 }),
             }),
             kinds::RA => {
                 option.router_alert().map_err(|error| fault(error.offset))?;
@@ -69,11 +67,14 @@ pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, station: 
     let Ok(header) = Ipv4::parse(packet.network()) else { return };
     let header_len = header.header_len();
     let mut spans = [(0usize, 0usize, 0u8); 2];
-    let full = |option: &Ipv4Option<'_>| option.timestamp().is_ok_and(|times| times.is_full());
+    let no_room = |option: &Ipv4Option<'_>| match option.kind() {
+        kinds::TS => option.timestamp().map_or(true, |times| times.is_full()),
+        _ => false,
+    };
     let recorded = Ipv4Options::new(header.options())
         .flatten()
         .filter(|option| matches!(option.kind(), kinds::RR | kinds::TS))
-        .filter(|option| station == Station::Receiver || !full(option))
+        .filter(|option| station == Station::Receiver || !no_room(option))
         .map(|option| (option.offset(), option.data().len(), option.kind()));
     for (span, found) in spans.iter_mut().zip(recorded) {
         *span = found;
@@ -85,7 +86,7 @@ pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, station: 
         let changed = match kind {
             kinds::RR => record_route(option, addr),
             kinds::TS => record_timestamp(option, addr, core.timestamp(), |wanted| {
-                core.routes.is_local(wanted)
+                !may_be_another_host(core, wanted)
             }),
             _ => Ok(false),
         };
@@ -93,4 +94,11 @@ pub(super) fn record(core: &Core, packet: &mut Packet, addr: Ipv4Addr, station: 
         debug_assert!(changed.is_ok());
     }
     ipv4::fill_checksum(header);
+}
+
+/// Whose time a timestamp option waits for (Linux `inet_addr_type` is `RTN_UNICAST`).
+fn may_be_another_host(core: &Core, addr: Ipv4Addr) -> bool {
+    let of_many = addr.is_unspecified() || addr.is_broadcast() || addr.is_multicast();
+    let kind = core.routes.lookup_kind(addr);
+    !of_many && !matches!(kind, Some(RouteKind::Local | RouteKind::Broadcast))
 }

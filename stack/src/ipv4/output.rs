@@ -117,7 +117,12 @@ impl Ipv4Layer {
             field.copy_from_slice(&len.to_be_bytes());
         }
         let Ok(header) = Ipv4::parse(packet.bytes()) else {
-            return Err(refused(core, packet, SocketError::InvalidArgument));
+            let reason = DropReason::Ipv4HeaderError;
+            return Err(refused(
+                core,
+                packet,
+                NoWay { error: SocketError::InvalidArgument, reason },
+            ));
         };
         let (header_len, protocol) = (header.header_len(), header.protocol());
         let (src, dst, id) = (header.src(), header.dst(), header.id());
@@ -145,6 +150,15 @@ impl Ipv4Layer {
     ) -> Result<Ipv4Addr, SocketError> {
         let route = route::output(core, &Flow::new(dst, Protocol::RAW));
         route.map(|route| route.src).map_err(|refusal| refusal.error)
+    }
+
+    /// The source address of a flow, which its sender must be allowed to send.
+    pub(crate) fn source_of(
+        &mut self,
+        core: &mut Core,
+        flow: &Flow<'_>,
+    ) -> Result<Ipv4Addr, SocketError> {
+        self.route_for(core, flow).map(|route| route.src).map_err(|refusal| refusal.error)
     }
 
     /// The path MTU to `dst`.

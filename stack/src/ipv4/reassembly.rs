@@ -3,8 +3,9 @@
 //! Fragments wait, ordered by offset, until all of their datagram are there. The memory they take
 //! is bounded in all; a datagram is given up after a fixed time, when fragments contradict each
 //! other, and when its sender has meanwhile sent so many others that its 16-bit identification
-//! may have come round. An exact duplicate is ignored; any other overlap is taken for an attack
-//! and ends the whole datagram, as RFC 5722 demands of IPv6 and Linux does for both.
+//! may have come round. A fragment that lies within what came in one run is a duplicate, and
+//! ignored; any other overlap is taken for an attack and ends the whole datagram, as RFC 5722
+//! demands of IPv6 and Linux does for both.
 //!
 //! Unlike Linux, which cuts it down, a fragment with more to follow whose length is no multiple
 //! of 8 is dropped: no sender that follows RFC 791 makes one. Nor does Linux take the link for
@@ -69,8 +70,14 @@ pub enum Outcome {
         max_fragment_size: u16,
     },
     /// It was dropped; in the case of an overlap, of contradictions or of too many fragments with
-    /// all of its datagram. The packets have gone back to the pool.
-    Dropped(ReassemblyError),
+    /// all of its datagram, whose packets have gone back to the pool.
+    Dropped {
+        /// Why.
+        error: ReassemblyError,
+        /// The fragment itself, for whoever watches; when the whole datagram turned out wrong, its
+        /// first one.
+        packet: Packet,
+    },
 }
 
 /// Why a fragment was dropped.
@@ -91,10 +98,10 @@ pub enum ReassemblyError {
     /// Fragments take as much memory as they may.
     #[error("reassembly memory used up")]
     OutOfMemory,
-    /// The same one is there already.
+    /// All its bytes are there already.
     #[error("duplicate fragment")]
     Duplicate,
-    /// It covers bytes of another one.
+    /// It covers bytes of another one, and others.
     #[error("overlapping fragments")]
     Overlap,
     /// Fragments disagree about where the datagram ends.
@@ -114,7 +121,8 @@ impl ReassemblyError {
     fn ends_datagram(self) -> bool {
         matches!(
             self,
-            ReassemblyError::Overlap
+            ReassemblyError::Empty
+                | ReassemblyError::Overlap
                 | ReassemblyError::ConflictingEnd
                 | ReassemblyError::TooManyFragments
         )
@@ -180,6 +188,9 @@ struct Source {
 struct Datagram {
     /// By offset; no two overlap.
     fragments: BTreeMap<u16, Fragment>,
+    /// Where runs of fragments start and end: those that came one after the other, each beginning
+    /// where all before it ended (Linux `inet_frag_queue_insert`). No two overlap.
+    runs: BTreeMap<u16, usize>,
     /// Payload bytes in `fragments`.
     received: usize,
     /// Where the payload ends, as far as is known: for sure once `last_in`.
@@ -263,10 +274,10 @@ impl Reassembler {
         self.stats.reasm_reqds += 1;
         let piece = match piece {
             Ok(piece) => piece,
-            Err(error) => return self.refuse(packet, error, pool),
+            Err(error) => return self.refuse(packet, error),
         };
         if self.memory > self.config.high_threshold {
-            return self.refuse(packet, ReassemblyError::OutOfMemory, pool);
+            return self.refuse(packet, ReassemblyError::OutOfMemory);
         }
         let max_fragments = self.config.max_fragments;
         let datagram = self.prepare(now, &piece.key, pool);
@@ -274,7 +285,7 @@ impl Reassembler {
             if error.ends_datagram() {
                 self.give_up(&piece.key, pool);
             }
-            return self.refuse(packet, error, pool);
+            return self.refuse(packet, error);
         }
         let grown = datagram.add(&piece, packet);
         let header = datagram.complete_header();
@@ -333,14 +344,14 @@ impl Reassembler {
                 self.stats.reasm_oks += 1;
                 Outcome::Complete { packet, max_fragment_size }
             }
-            Err(error) => {
+            Err((error, packet)) => {
                 self.stats.reasm_fails += 1;
-                Outcome::Dropped(error)
+                Outcome::Dropped { error, packet }
             }
         }
     }
 
-    fn refuse(&mut self, packet: Packet, error: ReassemblyError, pool: &mut PacketPool) -> Outcome {
+    fn refuse(&mut self, packet: Packet, error: ReassemblyError) -> Outcome {
         match error {
             ReassemblyError::Duplicate => {}
             ReassemblyError::Overlap => {
@@ -349,8 +360,7 @@ impl Reassembler {
             }
             _ => self.stats.reasm_fails += 1,
         }
-        pool.put(packet);
-        Outcome::Dropped(error)
+        Outcome::Dropped { error, packet }
     }
 
     fn give_up(&mut self, key: &Key, pool: &mut PacketPool) {
@@ -390,9 +400,7 @@ impl Piece {
         };
         let payload_len = view.payload().len();
         let end = view.fragment_offset() + payload_len;
-        if payload_len == 0 {
-            Err(ReassemblyError::Empty)
-        } else if view.more_fragments() && !payload_len.is_multiple_of(8) {
+        if view.more_fragments() && !payload_len.is_multiple_of(8) {
             // RFC 791 §3.2: all fragments but the last are multiples of 8 bytes long.
             Err(ReassemblyError::Unaligned)
         } else if end > MAX_LEN - HEADER_LEN {
@@ -407,6 +415,7 @@ impl Datagram {
     fn new(timer: TimerId) -> Self {
         Datagram {
             fragments: BTreeMap::new(),
+            runs: BTreeMap::new(),
             received: 0,
             end: 0,
             last_in: false,
@@ -418,8 +427,9 @@ impl Datagram {
             seen_at: 0,
             timestamp: Instant::ZERO,
             timer,
-            // The entry itself and the first node of the B-tree, which holds 11 fragments.
-            memory: size_of::<(Key, Datagram)>() + 11 * size_of::<(u16, Fragment)>(),
+            // The entry itself and the first nodes of the B-trees, which hold 11 entries.
+            memory: size_of::<(Key, Datagram)>()
+                + 11 * (size_of::<(u16, Fragment)>() + size_of::<(u16, usize)>()),
         }
     }
 
@@ -442,7 +452,13 @@ impl Datagram {
             self.max_df_size = self.max_df_size.max(repr.total_len);
         }
         self.timestamp = packet.meta.timestamp;
-        let grown = packet.true_size() + size_of::<Fragment>();
+        match self.runs.last_entry() {
+            Some(mut last) if *last.get() == offset => *last.get_mut() = *end,
+            _ => {
+                self.runs.insert(offset as u16, *end);
+            }
+        }
+        let grown = packet.true_size() + size_of::<Fragment>() + size_of::<(u16, usize)>();
         self.memory += grown;
         let fragment = Fragment { packet, header_len: repr.header_len(), payload_len };
         self.fragments.insert(offset as u16, fragment);
@@ -456,18 +472,20 @@ impl Datagram {
         if beyond_last || before_known {
             return Err(ReassemblyError::ConflictingEnd);
         }
+        if piece.end == piece.repr.fragment_offset {
+            return Err(ReassemblyError::Empty);
+        }
         // Offsets have 13 bits and count 8 bytes.
         let offset = piece.repr.fragment_offset as u16;
-        if let Some((at, before)) = self.fragments.range(..=offset).next_back() {
-            let end = usize::from(*at) + before.payload_len;
-            if (*at, end) == (offset, piece.end) {
-                return Err(ReassemblyError::Duplicate);
-            }
-            if end > usize::from(offset) {
-                return Err(ReassemblyError::Overlap);
-            }
+        if let Some((_, &end)) = self.runs.range(..=offset).next_back()
+            && end > usize::from(offset)
+        {
+            return Err(match piece.end <= end {
+                true => ReassemblyError::Duplicate,
+                false => ReassemblyError::Overlap,
+            });
         }
-        if let Some((at, _)) = self.fragments.range(offset..).next()
+        if let Some((at, _)) = self.runs.range(offset..).next()
             && usize::from(*at) < piece.end
         {
             return Err(ReassemblyError::Overlap);
@@ -484,8 +502,13 @@ impl Datagram {
         self.header.filter(|_| self.last_in && self.received == self.end)
     }
 
-    /// Puts the fragments, all of which are there, together under the first one's header.
-    fn assemble(self, first: Ipv4Repr, pool: &mut PacketPool) -> Result<Packet, ReassemblyError> {
+    /// Puts the fragments, all of which are there, together under the first one's header; the error
+    /// comes with the first fragment.
+    fn assemble(
+        mut self,
+        first: Ipv4Repr,
+        pool: &mut PacketPool,
+    ) -> Result<Packet, (ReassemblyError, Packet)> {
         let header_len = first.header_len();
         let total_len = header_len + self.end;
         let error = match combine_ecn(self.ecn) {
@@ -512,8 +535,9 @@ impl Datagram {
                 return Ok(packet);
             }
         };
+        let first = self.fragments.pop_first().map(|(_, fragment)| fragment.packet);
         self.recycle(pool);
-        Err(error)
+        Err((error, first.unwrap_or_default()))
     }
 
     fn recycle(self, pool: &mut PacketPool) {

@@ -3,8 +3,8 @@
 use super::Ipv4Layer;
 use crate::core::Core;
 use crate::filter::hook::RejectReason;
-use crate::flow::Flow;
-use crate::packet::Packet;
+use crate::flow::{Flow, PmtuDiscovery};
+use crate::packet::{ChecksumState, Packet};
 use crate::route::RouteKind;
 use crate::wire::icmpv4::Message;
 use crate::wire::ipv4::{Ipv4, Protocol, pseudo_header_sum};
@@ -40,7 +40,7 @@ impl Ipv4Layer {
         if segment.flags().contains(TcpFlags::RST) || to_many || header.dst().is_multicast() {
             return;
         }
-        if !segment.verify_checksum(pseudo) {
+        if packet.meta.checksum == ChecksumState::None && !segment.verify_checksum(pseudo) {
             return;
         }
         let (seq, ack, flags) = match segment.flags().contains(TcpFlags::ACK) {
@@ -65,7 +65,8 @@ impl Ipv4Layer {
         reset.emit(packet.put(reset.header_len()));
         let pseudo = pseudo_header_sum(src, dst, Protocol::TCP, reset.header_len() as u16);
         tcp::fill_checksum(packet.bytes_mut(), pseudo);
-        let flow = Flow { src: Some(src), ..Flow::new(dst, Protocol::TCP) };
+        let pmtu = PmtuDiscovery::Do;
+        let flow = Flow { src: Some(src), pmtu, ..Flow::new(dst, Protocol::TCP) };
         // There is nobody to tell when it cannot be sent.
         let _ = self.send(core, packet, &flow);
     }

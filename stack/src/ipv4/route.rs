@@ -334,7 +334,8 @@ fn link_of_source(core: &Core, flow: &Flow<'_>) -> Option<LinkId> {
     if !flow.dst.is_multicast() && !flow.dst.is_broadcast() {
         return None;
     }
-    core.interfaces.owner(flow.src?).map(|owner| owner.id)
+    let found = core.routes.lookup(flow.src?, None)?;
+    found.link.filter(|_| found.kind == RouteKind::Local)
 }
 
 fn saw(

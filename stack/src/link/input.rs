@@ -31,7 +31,7 @@ pub(crate) fn input(
         _ => {}
     }
     packet.pull(ethernet::HEADER_LEN);
-    let ethertype = strip_priority_tag(packet, ethertype).inspect_err(|_| {
+    let ethertype = strip_priority_tags(packet, ethertype).inspect_err(|_| {
         link.counters.rx_dropped += 1;
     })?;
     packet.mark_network();
@@ -52,17 +52,21 @@ fn packet_type(mac: MacAddr, dst: MacAddr) -> PacketType {
 }
 
 /// IEEE 802.1Q §6.9: VLAN 0 is no VLAN, the tag only carries a priority. Any other VLAN needs a
-/// link of its own.
-fn strip_priority_tag(packet: &mut Packet, ethertype: EtherType) -> Result<EtherType, DropReason> {
-    if !matches!(ethertype, EtherType::VLAN | EtherType::QINQ) {
-        return Ok(ethertype);
+/// link of its own. There may be several tags, as Linux has it; each is a part of the frame.
+fn strip_priority_tags(
+    packet: &mut Packet,
+    mut ethertype: EtherType,
+) -> Result<EtherType, DropReason> {
+    while matches!(ethertype, EtherType::VLAN | EtherType::QINQ) {
+        let Ok(tag) = Vlan::parse(packet.bytes()) else {
+            return Err(DropReason::EthernetMalformed);
+        };
+        if tag.vid() != 0 {
+            return Err(DropReason::UnknownVlan);
+        }
+        ethertype = tag.ethertype();
+        packet.meta.priority = u32::from(tag.pcp());
+        packet.pull(vlan::HEADER_LEN);
     }
-    let Ok(tag) = Vlan::parse(packet.bytes()) else { return Err(DropReason::EthernetMalformed) };
-    if tag.vid() != 0 {
-        return Err(DropReason::UnknownVlan);
-    }
-    let (priority, inner) = (tag.pcp(), tag.ethertype());
-    packet.meta.priority = u32::from(priority);
-    packet.pull(vlan::HEADER_LEN);
-    Ok(inner)
+    Ok(ethertype)
 }

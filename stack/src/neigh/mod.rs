@@ -1,7 +1,7 @@
 //! The neighbour cache: which link-layer address a next hop has, and whether to believe it.
 //!
 //! A state machine per neighbour as in Linux `net/core/neighbour.c` (RFC 4861 §7.3, applied to
-//! ARP). The table never sends: it leaves [`Action`]s to whoever drives it.
+//! ARP). The table never sends: it leaves `Action`s to whoever drives it.
 //!
 //! ```text
 //!            packet                 answer                 reachable time over, unused

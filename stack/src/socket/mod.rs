@@ -66,7 +66,8 @@ pub struct SocketOptions {
     pub multicast_loop: bool,
     /// `SO_RCVBUF`: bytes of buffer that may wait to be received.
     pub receive_buffer: usize,
-    /// `IP_RECVERR`: queue every ICMP error instead of keeping the last hard one.
+    /// `IP_RECVERR`: queue every ICMP error. Without it only hard errors about the peer of a
+    /// connected socket are told, by [`Stack::take_error`](crate::Stack::take_error).
     pub receive_errors: bool,
     /// `ICMP_FILTER`: bit `n` set keeps ICMP messages of type `n` from a raw ICMP socket.
     pub icmp_filter: u32,
@@ -99,8 +100,8 @@ pub struct SocketErrorReport {
     pub offender: Option<IpAddr>,
     /// Where the packet in error was going.
     pub destination: IpAddr,
-    /// What is left of the packet in error: [`bytes`](Packet::bytes) begin with its transport
-    /// header, [`network`](Packet::network) with its IPv4 header. Its `meta.timestamp` is when
+    /// What is left of the packet in error: [`bytes`](crate::packet::PacketBuffer::bytes) begin with its transport
+    /// header, [`network`](crate::packet::PacketBuffer::network) with its IPv4 header. Its `meta.timestamp` is when
     /// the error arrived. Give it back with [`Stack::recycle`](crate::Stack::recycle).
     pub packet: Packet,
 }

@@ -16,10 +16,14 @@ use crate::wire::ipv4::Protocol;
 pub(crate) struct Socket {
     pub(crate) kind: SocketKind,
     pub(crate) options: SocketOptions,
-    /// The address it is bound to.
+    /// The address it is bound to, by bind or by connect.
     pub(crate) local: Option<Ipv4Addr>,
+    /// `local` was given by bind, and outlives the connection (Linux `SOCK_BINDADDR_LOCK`).
+    pub(crate) bound: bool,
     /// The address it is connected to.
     pub(crate) peer: Option<Ipv4Addr>,
+    /// What an ICMP error meant, not yet told (`SO_ERROR`).
+    pub(crate) pending_error: Option<SocketError>,
     receive_queue: VecDeque<Packet>,
     /// Sum of `true_size` over `receive_queue`; exceeds `receive_buffer` by less than one packet.
     receive_bytes: usize,
@@ -108,13 +112,13 @@ impl SocketTable {
         }
     }
 
-    /// Opens a ping socket with this identifier, or with a free one.
+    /// Opens a ping socket with this identifier, or with a free one; 0 is none.
     pub(crate) fn open_ping(
         &mut self,
         ident: Option<u16>,
         rng: &mut Rng,
     ) -> Result<SocketId, SocketError> {
-        let ident = match ident {
+        let ident = match ident.filter(|ident| *ident != 0) {
             Some(ident) if self.by_ident.contains_key(&ident) => {
                 return Err(SocketError::AddressInUse);
             }
@@ -200,13 +204,20 @@ impl SocketTable {
     }
 
     /// The sockets that sent the packet an ICMP error quotes, as far as that can be told: the
-    /// ping socket with its identifier and the raw sockets of its protocol.
-    pub(crate) fn senders_of(&self, quoted: Quoted, link: Option<LinkId>) -> Vec<SocketId> {
+    /// ping socket with its identifier and the raw sockets of its protocol, which are not told of
+    /// redirects (Linux `raw_err`).
+    pub(crate) fn senders_of(
+        &self,
+        quoted: Quoted,
+        link: Option<LinkId>,
+        redirect: bool,
+    ) -> Vec<SocketId> {
         // The error's destination is the quoted source, and the other way round.
         let (src, dst) = (quoted.dst, quoted.src);
         let ping = quoted.ident.and_then(|ident| self.find_ping(ident, src, dst, link));
         let raw = self.by_protocol.get(&quoted.protocol).into_iter().flatten();
         let raw = raw
+            .filter(|_| !redirect)
             .filter_map(|index| self.id_at(*index))
             .filter(|id| self.get(*id).is_ok_and(|socket| socket.wants(src, dst, link)));
         ping.into_iter().chain(raw).collect()
@@ -245,6 +256,8 @@ impl SocketTable {
         if self.slots.len() - self.free.len() >= self.max_sockets {
             return Err(SocketError::TooManySockets);
         }
+        // raw(7): IPPROTO_RAW implies IP_HDRINCL.
+        let header_included = kind == SocketKind::Raw { protocol: Protocol::RAW };
         let socket = Socket {
             kind,
             options: SocketOptions {
@@ -256,14 +269,16 @@ impl SocketTable {
                 bind_link: None,
                 ip_options: Vec::new(),
                 mark: 0,
-                header_included: false,
+                header_included,
                 multicast_loop: true,
                 receive_buffer: self.rmem_default,
                 receive_errors: false,
                 icmp_filter: 0,
             },
             local: None,
+            bound: false,
             peer: None,
+            pending_error: None,
             receive_queue: VecDeque::new(),
             receive_bytes: 0,
             errors: VecDeque::new(),

@@ -3,10 +3,10 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::Stack;
+use crate::core::Core;
 use crate::flow::Flow;
 use crate::ipv4::{SendError, prepare_options};
 use crate::packet::Packet;
-use crate::route::RouteKind;
 use crate::socket::{Socket, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions};
 use crate::time::Instant;
 use crate::wire::icmpv4::{self, types};
@@ -61,35 +61,46 @@ impl Stack {
     }
 
     /// Binds to an address of ours: what is sent comes from it, and only what is sent to it is
-    /// received. 0.0.0.0 undoes it.
+    /// received. 0.0.0.0 undoes it. A raw socket may be bound to a group or a broadcast address,
+    /// too; what it sends then comes from the address that the route chooses.
     ///
     /// # Errors
     /// No such socket, or not an address of ours.
     pub fn bind(&mut self, id: SocketId, addr: IpAddr) -> Result<(), SocketError> {
         let addr = v4(addr)?;
-        let bindable = addr.is_unspecified()
-            || addr.is_multicast()
-            || addr.is_broadcast()
-            || matches!(
-                self.core.routes.lookup_kind(addr),
-                Some(RouteKind::Local | RouteKind::Broadcast)
-            );
+        let is_own = addr.is_unspecified() || self.core.routes.is_local(addr);
+        let is_many = self.core.is_for_many(addr);
         let socket = self.core.sockets.get_mut(id)?;
+        let is_raw = matches!(socket.kind, SocketKind::Raw { .. });
+        let bindable = is_own || (is_many && is_raw);
         if !bindable {
             return Err(SocketError::AddressNotAvailable);
         }
         socket.local = Some(addr).filter(|addr| !addr.is_unspecified());
+        socket.bound = socket.local.is_some();
         Ok(())
     }
 
-    /// Connects to an address: only what comes from it is received. 0.0.0.0 undoes it.
+    /// Connects to an address: only what comes from it is received, and only at the address that
+    /// the route to it chooses, unless one is bound. 0.0.0.0 undoes it.
     ///
     /// # Errors
-    /// No such socket.
+    /// No such socket, no route, or broadcast without leave.
     pub fn connect(&mut self, id: SocketId, addr: IpAddr) -> Result<(), SocketError> {
         let addr = v4(addr)?;
+        let socket = self.core.sockets.get(id)?;
+        let src = match addr.is_unspecified() {
+            true => None,
+            false => {
+                let flow = flow(&self.core, socket, addr, &[]);
+                Some(self.ipv4.source_of(&mut self.core, &flow)?)
+            }
+        };
         let socket = self.core.sockets.get_mut(id)?;
-        socket.peer = Some(addr).filter(|addr| !addr.is_unspecified());
+        socket.peer = src.map(|_| addr);
+        if !socket.bound {
+            socket.local = src.filter(|src| !src.is_unspecified());
+        }
         Ok(())
     }
 
@@ -114,7 +125,7 @@ impl Stack {
         let socket = self.core.sockets.get(id)?;
         let (kind, header_included) = (socket.kind, socket.options.header_included);
         let (options, options_len) = prepare_options(&socket.options.ip_options)?;
-        let flow = flow(socket, dst, &options[..options_len]);
+        let flow = flow(&self.core, socket, dst, &options[..options_len]);
         if data.len() > usize::from(u16::MAX) {
             return Err(SocketError::MessageTooLong);
         }
@@ -127,6 +138,11 @@ impl Stack {
                     return Err(SocketError::InvalidArgument);
                 }
                 self.ipv4.send(&mut self.core, packet, &flow)
+            }
+            // Linux raw_sendmsg: options would be in that header.
+            SocketKind::Raw { .. } if header_included && options_len > 0 => {
+                self.core.pool.put(packet);
+                return Err(SocketError::InvalidArgument);
             }
             SocketKind::Raw { .. } if header_included => {
                 // Route by the address given, as Linux does; the header says the rest.
@@ -142,7 +158,7 @@ impl Stack {
     }
 
     /// The message that has waited longest. On a ping socket its bytes begin with the ICMP header,
-    /// on a raw socket with the IPv4 header; [`network`](Packet::network) begins with the IPv4
+    /// on a raw socket with the IPv4 header; [`network`](crate::packet::PacketBuffer::network) begins with the IPv4
     /// header on both, and `meta.timestamp` is when it arrived. [`recycle`](Self::recycle) it.
     pub fn recv(&mut self, id: SocketId) -> Option<Packet> {
         self.core.sockets.get_mut(id).ok()?.next_packet()
@@ -152,6 +168,14 @@ impl Stack {
     /// [`receive_errors`](SocketOptions::receive_errors).
     pub fn recv_error(&mut self, id: SocketId) -> Option<SocketErrorReport> {
         self.core.sockets.get_mut(id).ok()?.next_error()
+    }
+
+    /// The last error that an ICMP message told the socket of, once (`SO_ERROR`, socket(7)).
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn take_error(&mut self, id: SocketId) -> Result<Option<SocketError>, SocketError> {
+        Ok(self.core.sockets.get_mut(id)?.pending_error.take())
     }
 
     /// Whether [`recv`](Self::recv) or [`recv_error`](Self::recv_error) would return something.
@@ -190,7 +214,7 @@ impl Stack {
 }
 
 /// How what a socket sends is to look.
-fn flow<'a>(socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> Flow<'a> {
+fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> Flow<'a> {
     let protocol = match socket.kind {
         SocketKind::Ping { .. } => Protocol::ICMP,
         SocketKind::Raw { protocol } => protocol,
@@ -198,7 +222,7 @@ fn flow<'a>(socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> Flow<'a> {
     let multicast_ttl = dst.is_multicast().then_some(socket.options.multicast_ttl);
     Flow {
         dst,
-        src: socket.local.filter(|local| !local.is_multicast() && !local.is_broadcast()),
+        src: socket.local.filter(|local| !core.is_for_many(*local)),
         protocol,
         tos: socket.options.tos,
         ttl: multicast_ttl.or(socket.options.ttl),

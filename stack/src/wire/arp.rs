@@ -14,6 +14,9 @@ use super::ethernet::{EtherType, MacAddr};
 pub const LEN: usize = 28;
 
 const HARDWARE_ETHERNET: u16 = 1;
+/// As good as Ethernet's when received: RFC 1042 has IEEE 802 networks say it (Linux
+/// `arp_process`).
+const HARDWARE_IEEE_802: u16 = 6;
 
 /// What a message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,8 +70,8 @@ impl Arp {
     /// Reads a message; bytes after its [`LEN`] are padding.
     ///
     /// # Errors
-    /// `Truncated` below 28 bytes; `BadValue` when the hardware is not Ethernet with addresses of
-    /// 6 bytes or the protocol not IPv4 with addresses of 4.
+    /// `Truncated` below 28 bytes; `BadValue` when the hardware is not Ethernet (or IEEE 802)
+    /// with addresses of 6 bytes or the protocol not IPv4 with addresses of 4.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         let Some(message) = bytes.first_chunk::<LEN>() else {
@@ -85,7 +88,9 @@ impl Arp {
                 had.into(),
             )),
         };
-        must_be(0, HARDWARE_ETHERNET, half(0))?;
+        if half(0) != HARDWARE_IEEE_802 {
+            must_be(0, HARDWARE_ETHERNET, half(0))?;
+        }
         must_be(2, EtherType::IPV4.0, half(2))?;
         must_be(4, 6, message[4].into())?;
         must_be(5, 4, message[5].into())?;

@@ -138,8 +138,7 @@ impl<'a> Ipv4Option<'a> {
     ///
     /// # Errors
     /// Names the byte at fault: the length when below 4, the pointer when below 5 or when it leaves
-    /// less than an entry before the end, an unknown flag when there is room. An option of another
-    /// kind is at fault by its kind.
+    /// less than an entry before the end. An option of another kind is at fault by its kind.
     pub fn timestamp(&self) -> Result<TimestampOption<'a>, OptionError> {
         if self.kind() != TS {
             return Err(self.fault(0));
@@ -150,14 +149,9 @@ impl<'a> Ipv4Option<'a> {
         let overflow = overflow_and_flag >> 4;
         let flag = TimestampFlag::from(overflow_and_flag & 0x0f);
         let option = TimestampOption { pointer: *pointer, overflow, flag, entries };
-        if *pointer < TS_START || !option.is_full() && option.free_bytes() < 4 {
-            return Err(self.fault(2));
-        }
-        match flag {
-            _ if option.is_full() => Ok(option),
-            TimestampFlag::Unknown(_) => Err(self.fault(3)),
-            _ if option.room() == 0 => Err(self.fault(2)),
-            _ => Ok(option),
+        match *pointer >= TS_START && (option.is_full() || option.room() > 0) {
+            true => Ok(option),
+            false => Err(self.fault(2)),
         }
     }
 
@@ -183,6 +177,8 @@ impl<'a> Ipv4Option<'a> {
 const ROUTE_START: u8 = 4;
 /// The pointer of an empty list of timestamps.
 const TS_START: u8 = 5;
+/// How many hosts without room a list of timestamps can count.
+const MAX_OVERFLOW: u8 = 15;
 
 /// A record route, loose or strict source route option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +233,7 @@ pub enum TimestampFlag {
     WithAddress,
     /// Addresses that the sender chose, and times that they fill in (3).
     Prespecified,
-    /// Not defined.
+    /// Not defined: nobody knows what to enter, so nothing is.
     Unknown(u8),
 }
 
@@ -291,6 +287,12 @@ impl<'a> TimestampOption<'a> {
     /// addresses nobody else wants room (Linux `__ip_options_compile`).
     pub fn overflows(&self) -> bool {
         self.is_full() && self.flag != TimestampFlag::Prespecified
+    }
+
+    /// Whether the next time can be entered, or the lack of room be counted: RFC 791 §3.1 takes
+    /// the packet to be in error when the count itself has no room.
+    pub fn is_recordable(&self) -> bool {
+        !(self.overflows() && self.overflow == MAX_OVERFLOW)
     }
 
     /// The address that the sender put into the next entry, if it chose them.
@@ -350,9 +352,9 @@ pub fn record_route(option: &mut [u8], addr: Ipv4Addr) -> Result<bool, OptionErr
 }
 
 /// Enters `time`, in milliseconds since midnight UT, into a timestamp option, and `addr` where the
-/// flag asks for it; moves the pointer on. Without room it counts the overflow, except
-/// among entries that the sender has addressed: those are filled only if `is_own` says that the address is ours. `true`: the
-/// option has changed.
+/// flag asks for it; moves the pointer on. Without room it counts the overflow, except among
+/// entries that the sender has addressed: those are filled only if `is_wanted` says so of the
+/// address. `true`: the option has changed.
 ///
 /// # Errors
 /// As [`Ipv4Option::timestamp`], counted from the start of `option`; also the overflow field when
@@ -361,13 +363,13 @@ pub fn record_timestamp(
     option: &mut [u8],
     addr: Ipv4Addr,
     time: u32,
-    is_own: impl FnOnce(Ipv4Addr) -> bool,
+    is_wanted: impl FnOnce(Ipv4Addr) -> bool,
 ) -> Result<bool, OptionError> {
     let parsed = whole(option)?.timestamp()?;
+    if !parsed.is_recordable() {
+        return Err(OptionError { offset: 3 });
+    }
     if parsed.overflows() {
-        if parsed.overflow == 15 {
-            return Err(OptionError { offset: 3 });
-        }
         option[3] += 0x10;
         return Ok(true);
     }
@@ -377,7 +379,8 @@ pub fn record_timestamp(
     let (at, len) = (usize::from(parsed.pointer - 1), parsed.entry_len());
     match (parsed.flag, parsed.next_address()) {
         (TimestampFlag::WithAddress, _) => option[at..at + 4].copy_from_slice(&addr.octets()),
-        (TimestampFlag::Prespecified, Some(wanted)) if !is_own(wanted) => return Ok(false),
+        (TimestampFlag::Prespecified, Some(addr)) if !is_wanted(addr) => return Ok(false),
+        (TimestampFlag::Unknown(_), _) => return Ok(false),
         _ => {}
     }
     option[at + len - 4..at + len].copy_from_slice(&time.to_be_bytes());

@@ -228,7 +228,7 @@ fn path_mtu_discovery_end_to_end() {
 /// RFC 1812 §5.2.7.1 and §4.3.3.1: why there is no way on, by its code.
 #[test]
 fn what_a_router_says_when_there_is_no_way() {
-    let cases: [(Option<Route>, Option<(SocketError, u8)>, DropReason); 4] = [
+    let cases = [
         (None, Some((SocketError::NetworkUnreachable, 0)), DropReason::NoRoute),
         (
             Some(Route::unreachable("192.0.2.0/24".parse().unwrap())),

@@ -4,8 +4,12 @@ mod lab;
 
 mod acd;
 mod arp;
+mod events;
 mod forward;
+mod hooks;
 mod icmp;
 mod ipv4_input;
 mod ipv4_output;
+mod oddities;
 mod reassembly;
+mod sockets;

@@ -89,14 +89,14 @@ fn overlaps_drop_the_whole_datagram() {
     };
     let cases = [
         ("a part of the one before", overlapping(16, 16, true)),
-        ("within one", overlapping(24, 8, true)),
         ("around one", overlapping(16, 40, true)),
         ("longer than one", overlapping(24, 40, true)),
     ];
     for (case, overlap) in cases {
         let mut bench = Bench::new();
-        for fragment in &fragments[..3] {
-            assert_eq!(bench.give(fragment), []);
+        // Not one after the other, which would make them one run.
+        for n in [2, 1, 0] {
+            assert_eq!(bench.give(&fragments[n]), []);
         }
         assert_eq!(bench.give(&overlap), [DropReason::ReassemblyOverlap], "{case}");
         assert_eq!(bench.stack().reassembly_memory(), 0, "{case}");

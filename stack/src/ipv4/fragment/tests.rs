@@ -70,7 +70,7 @@ fn reassemble(pieces: impl IntoIterator<Item = Packet>) -> Packet {
         match reassembler.insert(Instant::ZERO, piece, &mut pool) {
             Outcome::Pending => {}
             Outcome::Complete { packet, .. } => whole = Some(packet),
-            Outcome::Dropped(error) => panic!("{error}"),
+            Outcome::Dropped { error, .. } => panic!("{error}"),
         }
     }
     assert_eq!((reassembler.len(), reassembler.memory()), (0, 0));

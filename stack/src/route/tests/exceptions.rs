@@ -2,6 +2,7 @@ use super::*;
 use crate::rng::KeyedHash;
 use crate::route::exceptions::*;
 use crate::time::{Duration, Instant};
+use crate::wire::cidr::Ipv4Cidr;
 
 const DST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
@@ -90,4 +91,19 @@ fn when_full_the_first_to_expire_makes_room() {
     let mut none = exceptions(0);
     none.update_gateway(Instant::ZERO, DST, host(1));
     assert_eq!((none.len(), none.gateway(Instant::ZERO, DST)), (0, None));
+}
+
+#[test]
+fn what_is_known_within_a_prefix_can_be_forgotten() {
+    let mut table = exceptions(8);
+    let now = Instant::ZERO;
+    let others = [Ipv4Addr::new(192, 0, 3, 1), Ipv4Addr::new(10, 0, 0, 1)];
+    for destination in [DST, others[0], others[1]] {
+        table.update_pmtu(now, destination, 1400, 1500);
+    }
+    table.remove_within(Ipv4Cidr::new(Ipv4Addr::new(192, 0, 2, 0), 24).unwrap());
+    assert_eq!(table.pmtu(now, DST), None);
+    assert_eq!(others.map(|other| table.pmtu(now, other)), [pmtu(1400); 2]);
+    table.remove_within(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0).unwrap());
+    assert!(table.is_empty() && table.next_deadline().is_none());
 }

@@ -143,9 +143,20 @@ fn a_broken_timestamp_names_the_byte_at_fault() {
     assert_eq!(fault(&[TS, 8, 4, 0, 0, 0, 0, 0]), 2, "pointer into the option's own header");
     assert_eq!(fault(&[TS, 8, 6, 0, 0, 0, 0, 0]), 2, "less than a time behind the pointer");
     assert_eq!(fault(&[TS, 8, 5, 1, 0, 0, 0, 0]), 2, "no room for address and time");
-    assert_eq!(fault(&[TS, 8, 5, 2, 0, 0, 0, 0]), 3, "unknown flag");
     assert_eq!(fault(&[RR, 3, 4]), 0, "not a timestamp");
-    assert!(only(&[TS, 4, 5, 2]).timestamp().unwrap().is_full(), "a full one is not used");
+}
+
+#[test]
+fn into_timestamps_of_an_unknown_kind_nothing_is_entered() {
+    let here = Ipv4Addr::new(10, 0, 0, 1);
+    let mut option = [TS, 8, 5, 2, 0, 0, 0, 0];
+    let kept = option;
+    assert_eq!(record_timestamp(&mut option, here, 7, |_| true), Ok(false));
+    assert_eq!(option, kept);
+    let mut full = [TS, 4, 5, 0xe2];
+    assert_eq!(record_timestamp(&mut full, here, 7, |_| true), Ok(true));
+    assert_eq!(full, [TS, 4, 5, 0xf2]);
+    assert_eq!(record_timestamp(&mut full, here, 7, |_| true), Err(OptionError { offset: 3 }));
 }
 
 #[test]
@@ -162,4 +173,15 @@ fn padding_is_end_of_list() {
     pad(&mut options, 5);
     assert_eq!(options, [0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0]);
     pad(&mut options, 9);
+}
+
+#[test]
+fn chosen_addresses_do_not_overflow() {
+    let unasked = |_: Ipv4Addr| panic!("nobody is chosen any more");
+    let mut full = [TS, 12, 13, 0xf3, 10, 0, 0, 9, 1, 2, 3, 4];
+    let kept = full;
+    assert!(!only(&full).timestamp().unwrap().overflows());
+    assert_eq!(record_timestamp(&mut full, Ipv4Addr::LOCALHOST, 7, unasked), Ok(false));
+    assert_eq!(full, kept);
+    assert!(only(&[TS, 4, 5, 0]).timestamp().unwrap().overflows());
 }

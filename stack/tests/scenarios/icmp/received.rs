@@ -287,3 +287,36 @@ fn the_error_queue_is_bounded() {
     let snapshot = sockets.bench.lab.snapshot(sockets.bench.host);
     assert_eq!(snapshot.dropped(DropReason::SocketQueueFull), 6);
 }
+
+/// An error about a broadcast should never have been sent (RFC 1122 §3.2.2): some routers do.
+#[test]
+fn errors_about_broadcasts_reach_sockets_only_when_allowed() {
+    for ignored in [true, false] {
+        let mut config = Config::default();
+        config.icmp.ignore_bogus_error_responses = ignored;
+        let mut sockets = Sockets { bench: Bench::with(config) };
+        let seven = sockets.ping(7);
+        let quoted = Ip::icmp(ip(US), ip("10.0.0.255"), echo(7, 3, b"")).build();
+        sockets.error(HOST, &quoted, 548);
+        assert_eq!(sockets.report(seven).is_none(), ignored);
+    }
+}
+
+/// raw(7), icmp(7): without `IP_RECVERR` an error is told only to a connected socket, only if
+/// nothing more will get through, and once (`SO_ERROR`).
+#[test]
+fn without_receive_errors_hard_errors_reach_a_connected_socket_once() {
+    let port = Message::DestinationUnreachable(Unreachable::Port);
+    let mut sockets = Sockets::new();
+    let socket = sockets.ping(7);
+    sockets.stack().socket_options(socket).unwrap().receive_errors = false;
+    sockets.error(port, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "not connected");
+    sockets.stack().connect(socket, IpAddr::V4(ip(FAR))).unwrap();
+    sockets.error(HOST, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "not hard");
+    sockets.error(port, &our_echo(7), 28);
+    assert_eq!(sockets.stack().take_error(socket), Ok(Some(SocketError::ConnectionRefused)));
+    assert_eq!(sockets.stack().take_error(socket), Ok(None), "told once");
+    assert!(sockets.report(socket).is_none());
+}

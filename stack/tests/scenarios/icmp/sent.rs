@@ -252,7 +252,6 @@ fn a_malformed_option_is_pointed_at() {
         ("a timestamp whose pointer is too small", &[TS, 8, 4, 0, 0, 0, 0, 0], 22),
         ("a timestamp with less than a slot left", &[TS, 8, 7, 0, 0, 0, 0, 0], 22),
         ("a timestamp without room for the address", &[TS, 8, 5, 1, 0, 0, 0, 0], 22),
-        ("a timestamp of an unknown kind", &[TS, 8, 5, 2, 0, 0, 0, 0], 23),
         ("an overflow that overflows", &[TS, 8, 9, 0xf0, 0, 0, 0, 0], 23),
         ("two timestamps", &[TS, 4, 5, 0, TS, 4, 5, 0], 24),
         ("an alert too short", &[RA, 3, 0, 0], 21),
