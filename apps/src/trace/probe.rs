@@ -74,8 +74,9 @@ impl Prober {
             .map_err(|error| Failure(format!("cannot set options: {error}")))?;
         options.receive_errors = true;
         options.tos = args.tos.unwrap_or_default();
+        // What one probe learns of the path must not keep the next from being sent: each is told.
         options.pmtu_discovery =
-            if args.dont_fragment { PmtuDiscovery::Do } else { PmtuDiscovery::Dont };
+            if args.dont_fragment { PmtuDiscovery::Probe } else { PmtuDiscovery::Dont };
         let mut message = vec![0; args.length - IP_HEADER];
         for (i, byte) in message.iter_mut().enumerate().skip(HEADER) {
             *byte = 0x40 + (i % 32) as u8;
