@@ -120,14 +120,14 @@ fn a_refused_run_leaves_no_capture_behind() {
     }
 }
 
-/// Runs `script` as sh(1), with the command and `args` behind the words "$1" and `file` on a disk of
-/// `size` bytes mounted for it alone; `None` where that cannot be done here.
-fn on_a_small_disk(size: usize, script: &str, args: &[&str]) -> Option<Said> {
-    let scratch = Scratch::new(&format!("small-{size}"));
+/// Runs `script` as sh(1), with the command and `args` as its words, in a disk of
+/// one page mounted for it alone; `None` where that cannot be done here.
+fn on_a_small_disk(name: &str, script: &str, args: &[&str]) -> Option<Said> {
+    let scratch = Scratch::new(name);
     let mounted = scratch.path("disk");
     fs::create_dir(&mounted).unwrap();
     let script =
-        format!("mount -t tmpfs -o size={size} none \"$1\" && cd \"$1\" && shift && {script}");
+        format!("mount -t tmpfs -o size=4096 none \"$1\" && cd \"$1\" && shift && {script}");
     let mut command = Command::new("unshare");
     command.args(["-Urm", "sh", "-c", &script, "sh"]).arg(&mounted).arg(&*BINARY).args(args);
     let output = command.output();
@@ -144,7 +144,7 @@ fn on_a_small_disk(size: usize, script: &str, args: &[&str]) -> Option<Said> {
 fn a_full_disk_is_left_without_an_empty_capture() {
     let script = "head -c 4096 /dev/zero > full; \"$@\"; status=$?; ls; exit $status";
     let args = ["--pcap", "x.pcapng", "--peer", "-c", "1", "10.0.0.1"];
-    let Some(said) = on_a_small_disk(4096, script, &args) else { return };
+    let Some(said) = on_a_small_disk("full", script, &args) else { return };
     assert_eq!((said.status, said.out.as_str()), (2, "full\n"), "{said:#?}");
     assert!(said.err.contains("No space left on device"), "{said:#?}");
     assert_eq!(said.err.lines().count(), 1, "{said:#?}");
@@ -154,7 +154,7 @@ fn a_full_disk_is_left_without_an_empty_capture() {
 fn a_disk_that_fills_up_is_told_once_and_the_ping_goes_on() {
     let line = "--pcap x.pcapng --peer -q -c 2000 -i 0 10.0.0.1";
     let args: Vec<&str> = line.split(' ').collect();
-    let Some(said) = on_a_small_disk(4096, "exec \"$@\"", &args) else { return };
+    let Some(said) = on_a_small_disk("small", "exec \"$@\"", &args) else { return };
     assert_eq!(said.status, 0, "{said:#?}");
     assert_eq!(said.err.matches("No space left on device").count(), 1, "{said:#?}");
     assert_eq!(said.err.lines().count(), 1, "{said:#?}");

@@ -232,7 +232,7 @@ fn errors_from_a_router() {
         assert!(both.out.contains(line) && both.out.contains("+2 errors"), "{both:#?}");
         tapping(&format!("trace {routed} -n -I -F -q 2 -m 2 -f 2 10.1.0.9 1300")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 1300 byte packets\n \
-             2  10.0.0.1  N ms !F-1200 * !F-1200\n",
+             2  10.0.0.1  N ms !F-1200  N ms !F-1200\n",
         );
         tapping(&format!("trace {routed} -n -q 2 -m 2 -w 0.2 10.1.0.9")).status(1).says(
             "traceroute to 10.1.0.9 (10.1.0.9), 2 hops max, 60 byte packets\n \

@@ -257,6 +257,13 @@ fn frames_too_long_for_a_packet_socket_are_counted_and_take_turns() {
         netlink.set_mtu(left, 3000).unwrap();
         netlink.set_mtu(right, 3000).unwrap();
         let mut sender = PacketSocket::open("left", OUR_MAC).unwrap();
+        // Until the kernel has seen both ends come up it drops what is sent.
+        let begun = std::time::Instant::now();
+        while !["left", "right"].iter().all(|n| netlink.link(n).unwrap().unwrap().is_operational())
+        {
+            assert!(begun.elapsed() < common::PATIENCE, "the pair never came up");
+        }
+        netlink.set_up(left, true).unwrap();
         let frame = |len: usize| {
             let mut frame = vec![0xff; len];
             frame[12..14].copy_from_slice(&[0x88, 0xb5]);

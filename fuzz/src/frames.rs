@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use tapping_stack::wire::ipv4::{HEADER_LEN, fill_checksum};
 use tapping_stack::wire::{
     Arp, ArpOperation, EtherType, Ethernet, EthernetRepr, Icmpv4, Ipv4, Ipv4Repr, MacAddr, Message,
-    Protocol, Unreachable, arp, ethernet, icmpv4, ipv4, udp,
+    Protocol, Unreachable, VlanRepr, arp, ethernet, icmpv4, ipv4, ipv4_options, tcp, udp, vlan,
 };
 
 use crate::script::Input;
@@ -38,6 +38,19 @@ const ADDRESSES: [Ipv4Addr; 16] = [
     Ipv4Addr::new(10, 0, 0, 9),
     Ipv4Addr::new(240, 0, 0, 1),
     Ipv4Addr::new(10, 0, 0, 0),
+];
+
+/// How options begin; their second byte is their length: record route, timestamps with and without
+/// addresses, loose and strict source route, router alert.
+const OPTIONS: [&[u8]; 8] = [
+    &[7, 7, 4],
+    &[7, 39, 4],
+    &[68, 12, 5, 0],
+    &[68, 36, 5, 1],
+    &[68, 12, 5, 3, 10, 0, 0, 1],
+    &[131, 11, 4, 10, 0, 0, 3],
+    &[137, 7, 4, 10, 0, 0, 2],
+    &[148, 4, 0, 0],
 ];
 
 /// An address: mostly one that means something to the stack.
@@ -124,15 +137,33 @@ pub fn packet(input: &mut Input<'_>, link: usize) -> Vec<u8> {
         total_len: 0,
         options_len: 0,
     };
-    let options = if flags & 16 != 0 { usize::from(input.u8() % 41) } else { 0 };
-    let options = input.bytes(options).to_vec();
+    let mut options = Vec::new();
+    if flags & 16 != 0 {
+        let len = usize::from(input.u8() % 41);
+        options.extend(input.bytes(len));
+    }
+    if flags & 64 != 0 {
+        let option = OPTIONS[usize::from(input.u8()) % OPTIONS.len()];
+        options.extend(option);
+        options.resize(options.len() - option.len() + usize::from(option[1]), 0);
+        options.truncate(ipv4_options::MAX_LEN);
+    }
     let mut payload = input.counted().to_vec();
     if flags & 32 != 0 {
         // Much data for few bytes of input.
         payload.resize(payload.len() + usize::from(input.u16()), 0);
     }
     let dst_mac = destination(input, link);
-    frame(mac_of(src), dst_mac, EtherType::IPV4, &ip(repr, &options, payload))
+    let packet = ip(repr, &options, payload);
+    if flags & 128 != 0 {
+        let mut tagged = vec![0; vlan::HEADER_LEN];
+        let vid = u16::from(input.u8() % 4);
+        let tag = VlanRepr { pcp: 5, dei: false, vid, ethertype: EtherType::IPV4 };
+        tag.emit(&mut tagged);
+        tagged.extend(packet);
+        return frame(mac_of(src), dst_mac, EtherType::VLAN, &tagged);
+    }
+    frame(mac_of(src), dst_mac, EtherType::IPV4, &packet)
 }
 
 /// An IPv4 packet, with checksums where it is no fragment.
@@ -166,6 +197,10 @@ fn mend_transport(packet: &mut [u8]) {
             let len = transport.len() as u16;
             transport[4..6].copy_from_slice(&len.to_be_bytes());
             udp::fill_checksum(transport, ipv4::pseudo_header_sum(src, dst, protocol, len));
+        }
+        Protocol::TCP if transport.len() >= tcp::HEADER_LEN => {
+            let len = transport.len() as u16;
+            tcp::fill_checksum(transport, ipv4::pseudo_header_sum(src, dst, protocol, len));
         }
         _ => {}
     }
@@ -298,10 +333,23 @@ pub fn fragments(input: &mut Input<'_>) -> Vec<Vec<u8>> {
     pieces.into_iter().map(cut).collect()
 }
 
-/// The first fragments of `count` datagrams.
+/// Requests of as many hosts, or the first fragments of as many datagrams.
 pub fn flood(input: &mut Input<'_>) -> Vec<Vec<u8>> {
     let (src, dst) = (address(input), address(input));
     let len = usize::from(input.u8()) * 8 + 8;
+    let request = |n: u8| {
+        let sender_ip = Ipv4Addr::new(10, 0, 0, 128 + n);
+        let message = Arp {
+            operation: ArpOperation::Request,
+            sender_mac: mac_of(sender_ip),
+            sender_ip,
+            target_mac: MacAddr::ZERO,
+            target_ip: dst,
+        };
+        let mut payload = [0; arp::LEN];
+        message.emit(&mut payload);
+        frame(message.sender_mac, MacAddr::BROADCAST, EtherType::ARP, &payload)
+    };
     let piece = |id: u8| {
         let repr = Ipv4Repr {
             tos: 0,
@@ -318,5 +366,8 @@ pub fn flood(input: &mut Input<'_>) -> Vec<Vec<u8>> {
         };
         frame(mac_of(src), MACS[0], EtherType::IPV4, &ip(repr, &[], vec![8; len]))
     };
-    (0..input.u8() % 64).map(piece).collect()
+    match input.u8() {
+        count @ 0..128 => (0..count % 64).map(piece).collect(),
+        count => (0..count % 64).map(request).collect(),
+    }
 }

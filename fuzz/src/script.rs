@@ -22,7 +22,8 @@ pub mod action {
     pub const ERROR: u8 = 5;
     /// Time passes: milliseconds (1 byte), and by how many bits to shift them left (1 byte).
     pub const WAIT: u8 = 6;
-    /// Fragments arrive, each of a datagram of its own.
+    /// Many frames arrive: fragments, each of a datagram of its own, or ARP requests, each of a host
+    /// of its own.
     pub const FLOOD: u8 = 7;
     /// A datagram arrives in pieces.
     pub const FRAGMENTS: u8 = 8;
@@ -48,7 +49,8 @@ pub mod action {
     pub const NEIGHBOUR: u8 = 18;
     /// A hook is registered or taken out.
     pub const HOOK: u8 = 19;
-    /// A device takes no more frames, or takes them again.
+    /// A device takes no more frames, or takes them again; or the whole stack is left alone, or
+    /// served again.
     pub const HOLD: u8 = 20;
     /// The stack's own settings change.
     pub const STACK: u8 = 21;

@@ -68,9 +68,7 @@ fn play(bytes: &[u8]) -> u64 {
         world.settle();
         world.check();
     }
-    world.held = [false; 2];
-    world.settle();
-    world.check();
+    world.end();
     world.digest.finish()
 }
 
@@ -81,6 +79,8 @@ struct World {
     cable: bool,
     sockets: Vec<SocketId>,
     hooks: Vec<HookId>,
+    /// Nobody takes frames or runs timers.
+    asleep: bool,
     /// Devices that take nothing.
     held: [bool; 2],
     /// The highest MTU that a link has had: frames queue for longer than it lasts.
@@ -188,6 +188,7 @@ impl World {
             cable: setup.has(Setup::CABLE),
             sockets: Vec::new(),
             hooks: Vec::new(),
+            asleep: false,
             held: [false; 2],
             mtus,
             sent: None,
@@ -261,10 +262,10 @@ impl World {
             action::ROUTE => self.change_route(input),
             action::NEIGHBOUR => self.change_neighbour(input),
             action::HOOK => self.change_hooks(input),
-            action::HOLD => {
-                let link = link(input);
-                self.held[link] = input.bool();
-            }
+            action::HOLD => match input.u8() {
+                n @ 0..128 => self.held[usize::from(n & 1)] = input.bool(),
+                _ => self.asleep = input.bool(),
+            },
             action::STACK => self.change_stack(input),
             _ => {
                 let link = link(input);
@@ -286,6 +287,10 @@ impl World {
 
     fn wait(&mut self, span: Duration) {
         let end = self.now + span;
+        if self.asleep {
+            self.now = end;
+            return;
+        }
         for _ in 0..MAX_TIMEOUTS {
             self.settle();
             match self.stack.poll_timeout() {
@@ -299,8 +304,21 @@ impl World {
         panic!("{MAX_TIMEOUTS} timeouts in {span:?}");
     }
 
+    /// What happens when nothing arrives any more: all fragments are given up.
+    fn end(&mut self) {
+        (self.asleep, self.held) = (false, [false; 2]);
+        let patience = self.stack.config().ipv4.reassembly.timeout;
+        self.wait(patience + Duration::from_secs(1));
+        self.settle();
+        self.check();
+        assert_eq!(self.stack.reassembly_memory(), 0, "memory of fragments that are gone");
+    }
+
     /// Takes what there is to send, runs what is due, and so on until nothing is left to do now.
     fn settle(&mut self) {
+        if self.asleep {
+            return;
+        }
         let mut crossings = 0;
         for _ in 0..MAX_ROUNDS + MAX_CROSSINGS {
             self.transmit();

@@ -40,6 +40,8 @@ pub struct Ipv4Config {
     pub max_links: usize,
     /// How many addresses a link may have.
     pub max_addresses: usize,
+    /// How many multicast groups a link may be in (`igmp_max_memberships` of one socket).
+    pub max_groups: usize,
 }
 
 /// ICMP settings.
@@ -182,6 +184,7 @@ impl Default for Config {
                 reassembly: ReassemblyConfig::default(),
                 max_links: 4096,
                 max_addresses: 1024,
+                max_groups: 20,
             },
             icmp: IcmpConfig {
                 echo_ignore_all: false,

@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 
 use crate::link::LinkMap;
 use crate::packet::LinkId;
+use crate::route::Route;
 use crate::wire::cidr::Ipv4Cidr;
 use crate::wire::ethernet::MacAddr;
 
@@ -94,6 +95,8 @@ pub struct Interface {
     pub config: InterfaceConfig,
     pub(crate) addresses: Vec<InterfaceAddress>,
     pub(crate) groups: Vec<Ipv4Addr>,
+    /// The routes made for its addresses.
+    pub(crate) routes: Vec<Route>,
 }
 
 impl Interface {

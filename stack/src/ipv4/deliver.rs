@@ -19,6 +19,7 @@ use crate::time::Instant;
 use crate::udp;
 use crate::wire::icmpv4::{self, Message, TimeExceeded, Unreachable};
 use crate::wire::ipv4::{self, Ipv4, Protocol};
+use crate::wire::ipv4_options::{Ipv4Options, RA};
 
 impl Ipv4Layer {
     /// Gives a packet for this host to whom it is for (Linux `ip_local_deliver`).
@@ -72,6 +73,46 @@ impl Ipv4Layer {
                 core.discard(packet, DropReason::UnknownProtocol);
             }
         }
+    }
+
+    /// Gives a packet with the router alert option to the raw sockets of its protocol that asked for
+    /// such packets, instead of forwarding it (RFC 2113 §2.1, Linux `ip_call_ra_chain`). Returns it
+    /// when none did.
+    pub(super) fn alert(&mut self, core: &mut Core, packet: Packet) -> Option<Packet> {
+        let Ok(header) = Ipv4::parse(packet.network()) else { return Some(packet) };
+        let protocol = header.protocol();
+        // RFC 2113 §2.1: only the value 0 asks routers to examine the packet.
+        let alerts = Ipv4Options::new(header.options())
+            .flatten()
+            .any(|option| option.kind() == RA && option.router_alert() == Ok(0));
+        let link = packet.meta.link_in;
+        let asked = |core: &Core, id| {
+            core.sockets.get(id).is_ok_and(|socket| {
+                let bound = socket.options.bind_link;
+                socket.options.router_alert && (bound.is_none() || bound == link)
+            })
+        };
+        let sockets = |core: &Core, n| core.sockets.nth_raw(protocol, n);
+        let mut all = (0..).map_while(|n| sockets(core, n));
+        if !alerts || !all.any(|id| asked(core, id)) {
+            return Some(packet);
+        }
+        let packet = self.reassemble(core, packet)?;
+        let mut n = 0;
+        while let Some(id) = sockets(core, n) {
+            n += 1;
+            if !asked(core, id) {
+                continue;
+            }
+            let copy = core.pool.copy(&packet);
+            core.see(|| Event::Delivered { to: Receiver::Raw(id), packet: &packet });
+            let Ok(socket) = core.sockets.get_mut(id) else { continue };
+            if let Err(copy) = socket.receive(copy) {
+                core.discard(copy, DropReason::SocketQueueFull);
+            }
+        }
+        core.pool.put(packet);
+        None
     }
 
     /// Adds a fragment to its datagram; returns the datagram once it is whole. What is no fragment

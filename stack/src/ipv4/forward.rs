@@ -24,6 +24,12 @@ impl Ipv4Layer {
             core.discard(packet, DropReason::LinkBroadcast);
             return;
         }
+        if packet.network_header_len() > ipv4::HEADER_LEN {
+            match self.alert(core, packet) {
+                Some(untouched) => packet = untouched,
+                None => return,
+            }
+        }
         let Ok(header) = Ipv4::parse(packet.bytes()) else {
             core.discard(packet, DropReason::Ipv4HeaderError);
             return;

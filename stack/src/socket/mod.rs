@@ -67,6 +67,9 @@ pub struct SocketOptions {
     /// `IP_RECVERR`: queue every ICMP error. Without it only hard errors about the peer of a
     /// connected socket are told, by [`Stack::take_error`](crate::Stack::take_error).
     pub receive_errors: bool,
+    /// `IP_ROUTER_ALERT`: take packets with the router alert option that this host would forward;
+    /// raw sockets only.
+    pub router_alert: bool,
     /// `ICMP_FILTER`: bit `n` set keeps ICMP messages of type `n` from a raw ICMP socket.
     pub icmp_filter: u32,
 }

@@ -284,6 +284,7 @@ impl SocketTable {
                 multicast_loop: true,
                 receive_buffer: self.rmem_default,
                 receive_errors: false,
+                router_alert: false,
                 icmp_filter: 0,
             },
             local: None,

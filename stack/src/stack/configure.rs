@@ -176,15 +176,20 @@ impl Stack {
     /// Joins a multicast group on a link: packets to it are received.
     ///
     /// # Errors
-    /// No such link, or not a multicast address.
+    /// No such link, not a multicast address, or in as many groups as it may be.
     pub fn join_group(&mut self, id: LinkId, group: Ipv4Addr) -> Result<(), ConfigError> {
         if !group.is_multicast() {
             return Err(ConfigError::BadAddress(IpAddr::V4(group)));
         }
+        let max_groups = self.core.config.ipv4.max_groups;
         let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
-        if !interface.groups.contains(&group) {
-            interface.groups.push(group);
+        if interface.groups.contains(&group) {
+            return Ok(());
         }
+        if interface.groups.len() >= max_groups {
+            return Err(ConfigError::TooMany("groups"));
+        }
+        interface.groups.push(group);
         Ok(())
     }
 
@@ -460,6 +465,7 @@ impl Stack {
             config: InterfaceConfig::default(),
             addresses: Vec::new(),
             groups: Vec::new(),
+            routes: Vec::new(),
         });
         self.links.insert(id, link);
         self.core.routes.set_link_state(id, true);
@@ -470,17 +476,11 @@ impl Stack {
     /// each, a connected route and a broadcast route for each subnet.
     fn install_addresses(&mut self, id: LinkId) -> Result<(), ConfigError> {
         self.core.exceptions.clear();
-        let stale: Vec<RouteSelector> = self
-            .core
-            .routes
-            .iter()
-            .filter(|route| route.link == Some(id) && route.protocol == RouteProtocol::Kernel)
-            .map(|route| RouteSelector::from(&route))
-            .collect();
-        for selector in &stale {
-            self.core.routes.delete(selector)?;
-        }
         let Some(interface) = self.core.interfaces.get_mut(id) else { return Ok(()) };
+        for route in core::mem::take(&mut interface.routes) {
+            // Some may have gone with an address or by hand.
+            let _ = self.core.routes.delete(&RouteSelector::from(&route));
+        }
         let mut subnets: Vec<Ipv4Cidr> = Vec::new();
         let mut primary = Vec::new();
         let loopback = interface.is_loopback();
@@ -490,14 +490,19 @@ impl Stack {
             subnets.push(subnet);
             primary.push(*address);
         }
+        let mut made = Vec::new();
         for address in primary {
             for route in routes_of(id, &address, loopback) {
-                match self.core.routes.add(route) {
+                match self.core.routes.add(route.clone()) {
+                    Ok(()) => made.push(route),
                     // The same address on another link: the first one counts.
-                    Ok(()) | Err(RouteError::Exists) => {}
+                    Err(RouteError::Exists) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
+        }
+        if let Some(interface) = self.core.interfaces.get_mut(id) {
+            interface.routes = made;
         }
         Ok(())
     }

@@ -578,3 +578,30 @@ mod redirects {
         assert_eq!(first.ethernet().dst(), lab.mac(router, second));
     }
 }
+
+/// RFC 2113 §2.1, Linux `ip_call_ra_chain`: a router that was asked to looks at what carries the
+/// router alert option, instead of forwarding it.
+#[test]
+fn router_alerts_go_to_the_raw_socket_that_asked() {
+    use tapping_stack::wire::Protocol;
+    use tapping_stack::wire::ipv4_options::RA;
+    let mut chain = Chain::new();
+    let alert = vec![RA, 4, 0, 0];
+    chain.lab.stack(chain.a).socket_options(chain.ping).unwrap().ip_options = alert.clone();
+    let raw = chain.lab.stack(chain.r1).open_raw(Protocol::ICMP).unwrap();
+    chain.ping(B, 100);
+    assert_eq!(chain.replies(), 1, "nobody asked");
+    assert!(chain.lab.stack(chain.r1).recv(raw).is_none());
+    chain.lab.stack(chain.r1).socket_options(raw).unwrap().router_alert = true;
+    chain.ping(B, 3000);
+    let taken = chain.lab.stack(chain.r1).recv(raw).expect("the whole datagram");
+    assert_eq!(ipv4(taken.bytes()).dst(), ip(B));
+    assert_eq!(
+        (ipv4(taken.bytes()).options(), ipv4(taken.bytes()).is_fragment()),
+        (&alert[..], false)
+    );
+    assert_eq!(chain.replies(), 0, "taken, not forwarded");
+    chain.lab.stack(chain.a).socket_options(chain.ping).unwrap().ip_options.clear();
+    chain.ping(B, 100);
+    assert_eq!(chain.replies(), 1, "without the option it is forwarded");
+}

@@ -97,3 +97,33 @@ fn a_route_needs_a_link_that_exists_and_an_mtu_that_links_have() {
     assert_eq!(mtu_of(68), Some(68));
     assert_eq!(mtu_of(0), None, "as if none were given");
 }
+
+/// ip-address(8) manages the routes of the addresses, and no others.
+#[test]
+fn changing_addresses_leaves_the_users_routes_alone() {
+    let (mut lab, host, link, _) = Lab::with_tester("10.0.0.1/24");
+    let now = lab.now();
+    let stack = lab.stack(host);
+    let own = Route::local("10.9.0.0/16".parse().unwrap(), link);
+    stack.add_route(own.clone()).unwrap();
+    let before: Vec<Route> = stack.routes().collect();
+    stack.add_address(now, link, "10.0.0.5/24".parse().unwrap()).unwrap();
+    assert!(stack.routes().any(|route| route.destination == own.destination));
+    stack.remove_address(now, link, "10.0.0.5".parse().unwrap()).unwrap();
+    assert_eq!(stack.routes().collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn a_link_is_in_a_bounded_number_of_groups() {
+    let (mut lab, host, link, _) = Lab::with_tester("10.0.0.1/24");
+    let stack = lab.stack(host);
+    let group = |n| ip(&format!("239.0.0.{n}"));
+    let max = stack.config().ipv4.max_groups;
+    for n in 0..max {
+        stack.join_group(link, group(n)).unwrap();
+    }
+    assert_eq!(stack.join_group(link, group(0)), Ok(()), "it is in that one");
+    assert_eq!(stack.join_group(link, group(max)), Err(ConfigError::TooMany("groups")));
+    stack.leave_group(link, group(1)).unwrap();
+    assert_eq!(stack.join_group(link, group(max)), Ok(()));
+}
