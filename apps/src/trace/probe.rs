@@ -74,6 +74,7 @@ impl Prober {
             .map_err(|error| Failure(format!("cannot set options: {error}")))?;
         options.receive_errors = true;
         options.tos = args.tos.unwrap_or_default();
+        // What one probe learns of the path must not keep the next from being sent: each is told.
         options.pmtu_discovery =
             if args.dont_fragment { PmtuDiscovery::Probe } else { PmtuDiscovery::Dont };
         let mut message = vec![0; args.length - IP_HEADER];

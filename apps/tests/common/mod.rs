@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tapping_drivers::testing::skip;
 
@@ -52,7 +53,10 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     pub fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("tapping-{}-{name}", std::process::id()));
+        // Tests that run at the same time may use the same name.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(format!("tapping-{process}-{n}-{name}"));
         fs::create_dir_all(&dir).expect("make a scratch directory");
         fs::set_permissions(&dir, PermissionsExt::from_mode(0o777)).expect("open it to everybody");
         Scratch(dir)

@@ -188,9 +188,6 @@ struct Source {
 struct Datagram {
     /// By offset; no two overlap.
     fragments: BTreeMap<u16, Fragment>,
-    /// Where runs of fragments start and end: those that came one after the other, each beginning
-    /// where all before it ended (Linux `inet_frag_queue_insert`). No two overlap.
-    runs: BTreeMap<u16, usize>,
     /// Payload bytes in `fragments`.
     received: usize,
     /// Where the payload ends, as far as is known: for sure once `last_in`.
@@ -218,6 +215,11 @@ struct Fragment {
     packet: Packet,
     header_len: usize,
     payload_len: usize,
+    /// The offset of the first fragment of its run: of those that came one after the other, each
+    /// beginning where all before it ended (Linux `inet_frag_queue_insert`).
+    run: u16,
+    /// Of the first of a run: where the run ends.
+    run_end: usize,
 }
 
 /// A fragment's header.
@@ -415,7 +417,6 @@ impl Datagram {
     fn new(timer: TimerId) -> Self {
         Datagram {
             fragments: BTreeMap::new(),
-            runs: BTreeMap::new(),
             received: 0,
             end: 0,
             last_in: false,
@@ -427,9 +428,8 @@ impl Datagram {
             seen_at: 0,
             timestamp: Instant::ZERO,
             timer,
-            // The entry itself and the first nodes of the B-trees, which hold 11 entries.
-            memory: size_of::<(Key, Datagram)>()
-                + 11 * (size_of::<(u16, Fragment)>() + size_of::<(u16, usize)>()),
+            // The entry itself and the first node of the B-tree, which holds 11 fragments.
+            memory: size_of::<(Key, Datagram)>() + 11 * size_of::<(u16, Fragment)>(),
         }
     }
 
@@ -452,15 +452,17 @@ impl Datagram {
             self.max_df_size = self.max_df_size.max(repr.total_len);
         }
         self.timestamp = packet.meta.timestamp;
-        match self.runs.last_entry() {
-            Some(mut last) if *last.get() == offset => *last.get_mut() = *end,
-            _ => {
-                self.runs.insert(offset as u16, *end);
-            }
+        let run = match self.fragments.last_key_value().map(|(_, last)| last.run) {
+            Some(run) if self.run_end(run) == offset => run,
+            _ => offset as u16,
+        };
+        if let Some(first) = self.fragments.get_mut(&run) {
+            first.run_end = *end;
         }
-        let grown = packet.true_size() + size_of::<Fragment>() + size_of::<(u16, usize)>();
+        let grown = packet.true_size() + size_of::<Fragment>();
         self.memory += grown;
-        let fragment = Fragment { packet, header_len: repr.header_len(), payload_len };
+        let header_len = repr.header_len();
+        let fragment = Fragment { packet, header_len, payload_len, run, run_end: *end };
         self.fragments.insert(offset as u16, fragment);
         grown
     }
@@ -477,15 +479,16 @@ impl Datagram {
         }
         // Offsets have 13 bits and count 8 bytes.
         let offset = piece.repr.fragment_offset as u16;
-        if let Some((_, &end)) = self.runs.range(..=offset).next_back()
-            && end > usize::from(offset)
-        {
-            return Err(match piece.end <= end {
-                true => ReassemblyError::Duplicate,
-                false => ReassemblyError::Overlap,
-            });
+        if let Some((_, before)) = self.fragments.range(..=offset).next_back() {
+            let end = self.run_end(before.run);
+            if end > usize::from(offset) {
+                return Err(match piece.end <= end {
+                    true => ReassemblyError::Duplicate,
+                    false => ReassemblyError::Overlap,
+                });
+            }
         }
-        if let Some((at, _)) = self.runs.range(offset..).next()
+        if let Some((at, _)) = self.fragments.range(offset..).next()
             && usize::from(*at) < piece.end
         {
             return Err(ReassemblyError::Overlap);
@@ -494,6 +497,11 @@ impl Datagram {
             return Err(ReassemblyError::TooManyFragments);
         }
         Ok(())
+    }
+
+    /// Where the run ends that starts at `offset`.
+    fn run_end(&self, offset: u16) -> usize {
+        self.fragments.get(&offset).map_or(0, |first| first.run_end)
     }
 
     /// The header of the datagram once all of it is there: as no two fragments overlap, nothing
@@ -555,7 +563,7 @@ fn join(fragments: BTreeMap<u16, Fragment>, total_len: usize, pool: &mut PacketP
         let larger = move_to_larger(&whole, total_len, pool);
         pool.put(core::mem::replace(&mut whole, larger));
     }
-    for Fragment { packet, header_len, payload_len } in fragments {
+    for Fragment { packet, header_len, payload_len, .. } in fragments {
         whole.put_slice(&packet.bytes()[header_len..][..payload_len]);
         pool.put(packet);
     }
