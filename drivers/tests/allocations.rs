@@ -109,10 +109,10 @@ fn stacks_ping_in_process() {
 }
 
 #[test]
-fn fragments_cost_two_allocations_a_datagram() {
-    // The nodes that order a datagram's fragments and their runs until all are there, at each
-    // end; nothing for a packet.
-    assert_eq!(stacks_ping(4000), 4 * u64::from(COUNTED));
+fn fragments_cost_no_more_than_two_allocations_a_datagram() {
+    // Nodes that order a datagram's fragments until all are there, at each end; none for a packet.
+    let allocations = stacks_ping(4000);
+    assert!(allocations <= 2 * 2 * u64::from(COUNTED), "{allocations}");
 }
 
 #[test]
