@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tapping_stack::event::{Event, Observer};
 use tapping_stack::filter::hook::{HookId, HookPoint};
 use tapping_stack::interface::ReversePathFilter;
+use tapping_stack::neigh::NudState;
 use tapping_stack::route::{Route, RouteSelector};
 use tapping_stack::socket::SocketKind;
 use tapping_stack::stats::Snapshot;
@@ -370,8 +371,12 @@ impl World {
         let memory = self.stack.reassembly_memory();
         let threshold = config.ipv4.reassembly.high_threshold;
         assert!(memory <= threshold + LARGEST_PACKET, "{memory} bytes of fragments");
-        let neighbours = self.stack.neighbours().count();
-        assert!(neighbours <= config.neigh.gc_thresh3, "{neighbours} neighbours");
+        // Those set by hand have a limit of their own.
+        let (permanent, learnt): (Vec<_>, Vec<_>) =
+            self.stack.neighbours().partition(|entry| entry.state == NudState::Permanent);
+        for count in [permanent.len(), learnt.len()] {
+            assert!(count <= config.neigh.gc_thresh3, "{count} neighbours");
+        }
         let routes = self.stack.routes().count();
         assert!(routes <= config.ipv4.max_routes, "{routes} routes");
         let (small, large) = self.stack.pool().free();
