@@ -136,7 +136,9 @@ fn small_limits(config: &mut Config) {
     config.neigh.gc_thresh1 = 2;
     config.neigh.gc_thresh2 = 4;
     config.neigh.gc_thresh3 = 8;
+    config.neigh.max_permanent = 4;
     config.neigh.unres_qlen = 3;
+    config.neigh.unres_qlen_bytes = 16 << 10;
     config.core.rmem_default = 8 << 10;
     config.core.max_error_queue = 3;
     config.core.max_sockets = 4;
@@ -374,8 +376,9 @@ impl World {
         // Those set by hand have a limit of their own.
         let (permanent, learnt): (Vec<_>, Vec<_>) =
             self.stack.neighbours().partition(|entry| entry.state == NudState::Permanent);
-        for count in [permanent.len(), learnt.len()] {
-            assert!(count <= config.neigh.gc_thresh3, "{count} neighbours");
+        let limits = [config.neigh.max_permanent, config.neigh.gc_thresh3];
+        for (count, limit) in [permanent.len(), learnt.len()].into_iter().zip(limits) {
+            assert!(count <= limit, "{count} neighbours where {limit} may be");
         }
         let routes = self.stack.routes().count();
         assert!(routes <= config.ipv4.max_routes, "{routes} routes");
