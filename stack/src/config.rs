@@ -36,6 +36,10 @@ pub struct Ipv4Config {
     pub max_routes: usize,
     /// Fragments that wait for others (`ipfrag_*`).
     pub reassembly: ReassemblyConfig,
+    /// `ip_local_port_range`: the first and the last ephemeral port.
+    pub local_port_range: (u16, u16),
+    /// `udp_mem` (the last of its three numbers, in bytes): buffers waiting in all UDP sockets.
+    pub udp_mem: usize,
     /// How many links there may be.
     pub max_links: usize,
     /// How many addresses a link may have.
@@ -182,6 +186,8 @@ impl Default for Config {
                 exceptions: ExceptionsConfig::default(),
                 max_routes: 1 << 20,
                 reassembly: ReassemblyConfig::default(),
+                local_port_range: (32_768, 60_999),
+                udp_mem: 256 << 20,
                 max_links: 4096,
                 max_addresses: 1024,
                 max_groups: 20,

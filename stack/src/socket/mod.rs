@@ -5,6 +5,7 @@
 //! bounded in bytes of buffer.
 
 mod error;
+pub(crate) mod ports;
 mod table;
 
 pub use error::{ErrorKind, SocketError};
