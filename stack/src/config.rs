@@ -145,6 +145,8 @@ pub struct CoreConfig {
     pub max_error_queue: usize,
     /// How many sockets there may be.
     pub max_sockets: usize,
+    /// How many wakers may wait for sockets.
+    pub max_wakers: usize,
     /// `netdev_max_backlog`: packets waiting on the loopback.
     pub netdev_max_backlog: usize,
     /// `txqueuelen`: frames waiting for a device.
@@ -235,6 +237,7 @@ impl Default for Config {
                 rmem_default: 212_992,
                 max_error_queue: 64,
                 max_sockets: 65_536,
+                max_wakers: 1 << 20,
                 netdev_max_backlog: 1000,
                 tx_queue_len: 1000,
                 netdev_budget: 300,
