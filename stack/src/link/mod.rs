@@ -18,7 +18,9 @@ use crate::wire::ethernet::MacAddr;
 pub struct Capabilities {
     /// Finishes transport checksums of packets it is given.
     pub tx_checksum: bool,
-    /// Takes large segments up to this many bytes of IP packet; 0 takes none.
+    /// Takes large segments up to this many bytes of IP packet; 0 takes none. Counts only with
+    /// [`tx_checksum`](Self::tx_checksum), as each piece needs a checksum of its own. What it does
+    /// not take is cut before.
     pub max_gso_size: u32,
 }
 

@@ -138,9 +138,9 @@ impl Stack {
             self.core.discard(packet, DropReason::LinkDown);
             return;
         };
-        match link::output::enqueue(link, limit, packet) {
-            Ok(()) => {
-                if let Some(packet) = link.queue.back() {
+        match link::output::enqueue(link, limit, packet, &mut self.core.pool) {
+            Ok(frames) => {
+                for packet in link.queue.range(link.queue.len() - frames..) {
                     self.core.observers.see(self.core.now, || Event::LinkOut { link: id, packet });
                 }
             }

@@ -40,7 +40,7 @@ drop_reasons! {
     ArpIgnored = "ARP message ignored",
     /// The link's transmit queue was full.
     TxQueueFull = "transmit queue full",
-    /// A large segment for a link that cannot take it.
+    /// A large segment for a link that cannot take it, and that cannot be cut.
     TooBigForLink = "larger than the link can take",
     /// The loopback's queue was full.
     BacklogFull = "loopback backlog full",
