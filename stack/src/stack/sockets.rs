@@ -238,6 +238,7 @@ fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> F
         options,
         mark: socket.options.mark,
         broadcast: socket.options.broadcast,
+        ident: None,
         multicast_loop: socket.options.multicast_loop,
     }
 }

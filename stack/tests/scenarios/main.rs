@@ -10,6 +10,7 @@ mod hooks;
 mod icmp;
 mod ipv4_input;
 mod ipv4_output;
+mod large;
 mod links;
 mod loopback;
 mod oddities;
