@@ -99,7 +99,8 @@ impl Ipv4Layer {
 fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRoute> {
     let link = core.interfaces.get(route.link?).filter(|link| link.up)?;
     let next_hop = route.next_hop(dst);
-    let mtu = route.mtu.map_or(link.mtu, |mtu| link.mtu.min(usize::from(mtu)));
+    let link_mtu = link.mtu.min(ipv4::MAX_LEN);
+    let mtu = route.mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let src = route
         .source
         .or_else(|| core.source_address(Some(link.id), Some(next_hop), Scope::Universe));
@@ -108,7 +109,7 @@ fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRout
         next_hop: NextHop::Unicast(next_hop),
         src: src.unwrap_or(Ipv4Addr::UNSPECIFIED),
         mtu,
-        link_mtu: link.mtu,
+        link_mtu,
         locked: false,
         loops_back: false,
     })

@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::Stack;
 use crate::event::AddressState;
 use crate::interface::{Interface, InterfaceAddress, InterfaceConfig, Interfaces, LinkKind};
-use crate::link::{Link, LinkConfig};
+use crate::link::{Capabilities, Link, LinkConfig};
 use crate::neigh::Neighbour;
 use crate::packet::LinkId;
 use crate::route::{Route, RouteError, RouteKind, RouteProtocol, RouteSelector};
@@ -23,7 +23,11 @@ const MAX_NAME_LEN: usize = 15;
 /// RFC 791 §3.2: every link carries packets of 68 bytes.
 const MIN_MTU: usize = 68;
 const MAX_MTU: usize = 65535;
-const LOOPBACK_MTU: usize = 65535;
+/// As Linux `loopback_setup` has it. No IPv4 packet is that long.
+const LOOPBACK_MTU: usize = 65536;
+/// What needs no wire needs no sum and no cutting either.
+const LOOPBACK_CAPABILITIES: Capabilities =
+    Capabilities { tx_checksum: true, max_gso_size: 65_536 };
 
 /// Why a setting was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +38,7 @@ pub enum ConfigError {
     /// Another link has this name.
     #[error("link name {0:?} is in use")]
     NameInUse(String),
-    /// Below 68 or above 65535.
+    /// Below 68 or above 65535, on the loopback 65536.
     #[error("MTU {0} is not between 68 and 65535")]
     BadMtu(usize),
     /// Multicast, broadcast or zero.
@@ -147,10 +151,13 @@ impl Stack {
     /// Changes a link's MTU.
     ///
     /// # Errors
-    /// No such link, or an MTU below 68 or above 65535.
+    /// No such link, or an MTU below 68 or above 65535; the loopback also takes its own 65536.
     pub fn set_mtu(&mut self, id: LinkId, mtu: usize) -> Result<(), ConfigError> {
-        check_mtu(mtu)?;
-        self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?.mtu = mtu;
+        let interface = self.core.interfaces.get_mut(id);
+        if interface.as_ref().is_none_or(|link| !link.is_loopback()) || mtu != LOOPBACK_MTU {
+            check_mtu(mtu)?;
+        }
+        interface.ok_or(ConfigError::NoSuchLink)?.mtu = mtu;
         Ok(())
     }
 
@@ -376,7 +383,8 @@ impl Stack {
 
     pub(super) fn add_loopback(&mut self) {
         let lo = "lo".to_string();
-        let inserted = self.insert_link(lo, LinkKind::Loopback, LOOPBACK_MTU, Link::default());
+        let link = Link { capabilities: LOOPBACK_CAPABILITIES, ..Link::default() };
+        let inserted = self.insert_link(lo, LinkKind::Loopback, LOOPBACK_MTU, link);
         debug_assert_eq!(inserted, Some(LinkId::LOOPBACK));
         let id = LinkId::LOOPBACK;
         let localhost = Ipv4Cidr::new(Ipv4Addr::LOCALHOST, 8);

@@ -24,9 +24,9 @@ mod large {
 
     use super::*;
     use crate::flow::{Flow, PmtuDiscovery};
-    use crate::link::LinkConfig;
+    use crate::link::{Capabilities, LinkConfig};
     use crate::packet::{Gso, GsoKind};
-    use crate::socket::SocketError;
+    use crate::socket::{SocketError, SocketId};
     use crate::wire::ethernet::MacAddr;
     use crate::wire::ipv4::{Ipv4, Protocol, pseudo_header_sum};
     use crate::wire::tcp::{Tcp, TcpFlags, TcpRepr};
@@ -120,5 +120,64 @@ mod large {
             let beyond = segment(longest + 1, 1460);
             assert_eq!(sent(&mut stack, link, beyond, &flow(None, pmtu)), refused);
         }
+    }
+
+    /// What a raw socket of the stack got: length, what is left to do, and how to cut it.
+    fn heard(stack: &mut Stack, socket: SocketId) -> (usize, ChecksumState, Option<Gso>) {
+        let packet = stack.recv(socket).unwrap();
+        (packet.len(), packet.meta.checksum, packet.meta.gso)
+    }
+
+    #[test]
+    fn over_the_loopback_they_pass_whole_and_unfinished() {
+        let mut stack = Stack::new(Config::default(), 1);
+        assert_eq!(stack.interfaces().get(LinkId::LOOPBACK).unwrap().mtu, 65_536);
+        let localhost = Ipv4Addr::LOCALHOST;
+        assert_eq!(stack.path_mtu(NOW, IpAddr::V4(localhost)), Ok(65_535));
+        let socket = stack.open_raw(Protocol::TCP).unwrap();
+        let packet = segment(65_000, 1460);
+        let gso = packet.meta.gso;
+        let flow = Flow { dst: localhost, ..flow(None, PmtuDiscovery::Do) };
+        assert_eq!(stack.ipv4.send(&mut stack.core, packet, &flow), Ok(()));
+        stack.flush();
+        stack.handle_timeout(NOW);
+        let partial = ChecksumState::Partial { start: 20, offset: 16 };
+        assert_eq!(heard(&mut stack, socket), (65_040, partial, gso));
+    }
+
+    #[test]
+    fn a_link_may_be_given_no_more_than_it_can_have() {
+        let (mut stack, link) = stack();
+        assert_eq!(stack.set_mtu(LinkId::LOOPBACK, 65_536), Ok(()));
+        assert_eq!(stack.set_mtu(LinkId::LOOPBACK, 65_537), Err(ConfigError::BadMtu(65_537)));
+        assert_eq!(stack.set_mtu(link, 65_536), Err(ConfigError::BadMtu(65_536)));
+        assert_eq!(stack.set_mtu(LinkId(9), 1500), Err(ConfigError::NoSuchLink));
+    }
+
+    /// As over a veth pair: what the other stack need not know stays behind, what it must know
+    /// does not.
+    #[test]
+    fn between_two_stacks_they_pass_whole_and_unfinished() {
+        let (mut to, link_in) = stack();
+        let mut from = Stack::new(Config::default(), 2);
+        let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+        let capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_536 };
+        let config = LinkConfig { capabilities, ..LinkConfig::new("eth0", mac) };
+        let link = from.add_link(config).unwrap();
+        from.add_address(NOW, link, "10.0.0.2/24".parse().unwrap()).unwrap();
+        let (peer, mac) = (Ipv4Addr::new(10, 0, 0, 1), MacAddr([2, 0, 0, 0, 0, 1]));
+        from.add_neighbour(NOW, link, IpAddr::V4(peer), mac).unwrap();
+        let socket = to.open_raw(Protocol::TCP).unwrap();
+
+        let packet = segment(60_000, 1460);
+        let gso = packet.meta.gso;
+        let flow = Flow { dst: peer, ..flow(None, PmtuDiscovery::Do) };
+        assert_eq!(from.ipv4.send(&mut from.core, packet, &flow), Ok(()));
+        from.flush();
+        let frame = from.poll_transmit(NOW, link).unwrap();
+        assert!(from.poll_transmit(NOW, link).is_none());
+        to.handle_frame(NOW, link_in, frame);
+        let partial = ChecksumState::Partial { start: 20, offset: 16 };
+        assert_eq!(heard(&mut to, socket), (60_040, partial, gso));
     }
 }
