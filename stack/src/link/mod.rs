@@ -1,5 +1,6 @@
 //! Links: the frames below IPv4 and the queue in front of a device.
 
+pub(crate) mod coalesce;
 pub(crate) mod input;
 mod map;
 pub(crate) mod output;

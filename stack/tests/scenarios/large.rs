@@ -268,3 +268,54 @@ fn what_is_no_large_segment_is_an_ordinary_packet() {
         assert_eq!((frames.len(), frames[0].len()), (1, 14 + 28 + 800));
     }
 }
+
+/// What comes as single segments in one batch leaves as if it had come one by one, but passed the
+/// router as one packet.
+#[test]
+fn segments_of_a_batch_pass_as_one_and_leave_as_they_came() {
+    for capabilities in [Capabilities::default(), WHOLE] {
+        let mut router = Router::new(1500, capabilities);
+        let inside = router.inside;
+        router.stack.handle_frames(NOW, inside, singles(40_000, true));
+        let mut other = Router::new(1500, Capabilities::default());
+        singles(40_000, true).into_iter().for_each(|packet| other.give(packet));
+        let (snapshot, one_by_one) = (router.stack.snapshot(), other.stack.snapshot());
+        assert_eq!((snapshot.ip.forw_datagrams, one_by_one.ip.forw_datagrams), (1, 28));
+        // The link received frames, whatever became of them.
+        assert_eq!(snapshot.links[1].2.rx_packets, 28);
+        assert_eq!(snapshot.links[1].2.rx_bytes, one_by_one.links[1].2.rx_bytes);
+        if capabilities == WHOLE {
+            let outside = router.outside;
+            let packets = router.take(outside);
+            assert_eq!(packets.len(), 1);
+            let gso = packets[0].meta.gso.unwrap();
+            assert_eq!((usize::from(gso.size), gso.segments), (MSS, 28));
+        } else {
+            assert!(router.frames() == other.frames(), "the same bytes");
+        }
+    }
+}
+
+#[test]
+fn batches_of_none_and_one_and_of_anything_are_handled() {
+    let mut router = Router::new(1500, Capabilities::default());
+    let inside = router.inside;
+    router.stack.handle_frames(NOW, inside, []);
+    router.stack.handle_frames(NOW, inside, singles(100, true));
+    assert_eq!(router.frames().len(), 1);
+    let datagram = Ip::udp(ip(SRC), ip(DST), 1, 2, b"between").build();
+    let mut batch = singles(4 * MSS, true);
+    batch.insert(2, Packet::from_slice(&ip_frame(SENDER, INSIDE, &datagram)));
+    batch.push(Packet::default());
+    batch.push(Packet::from_slice(&arp_frame(
+        MacAddr::BROADCAST,
+        &arp_request(SENDER, ip(SRC), ip("10.0.1.1")),
+    )));
+    router.stack.handle_frames(NOW, inside, batch);
+    assert_eq!(router.frames().len(), 5);
+    assert_eq!(router.take(inside).len(), 1, "an ARP reply");
+    assert_eq!(router.stack.snapshot().dropped(DropReason::EthernetMalformed), 1);
+    // A link that is not there.
+    router.stack.handle_frames(NOW, LinkId(99), singles(4 * MSS, true));
+    assert!(router.frames().is_empty());
+}

@@ -90,6 +90,9 @@ impl Stream {
         packet.mark_network();
         packet.mark_transport(HEADER_LEN);
         packet.push(ethernet::HEADER_LEN);
+        let segment = packet.transport_mut();
+        let pseudo = pseudo_header_sum(self.src, DST, Protocol::TCP, segment.len() as u16).fold();
+        segment[CHECKSUM_OFFSET..][..2].copy_from_slice(&pseudo.to_be_bytes());
         let ecn = flags.contains(TcpFlags::CWR);
         packet.meta.gso = Some(Gso {
             kind: GsoKind::TcpV4 { ecn },
