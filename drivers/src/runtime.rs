@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use tapping_stack::interface::LinkKind;
 use tapping_stack::time::Instant;
 use tapping_stack::{ConfigError, LinkConfig, LinkId, Stack};
 
@@ -218,7 +219,7 @@ impl Runtime {
         let now = self.now();
         let link = self.stacks[stack.0].add_link(LinkConfig {
             name: device.name().to_owned(),
-            mac: device.mac(),
+            kind: LinkKind::Ethernet(device.mac()),
             mtu: device.mtu(),
             capabilities: device.capabilities(),
         })?;

@@ -63,8 +63,8 @@ impl Stack {
         stack
     }
 
-    /// Takes a frame that a device received: its bytes begin with the Ethernet header. Of its
-    /// metadata only checksum state and segmentation count; the rest is set here.
+    /// Takes a frame that a device received: its bytes begin with the Ethernet header, on a link
+    /// without Ethernet ([`LinkKind::Ip`]) with the IP header. Of its metadata only checksum state and segmentation count; the rest is set here.
     pub fn handle_frame(&mut self, now: Instant, link: LinkId, mut packet: Packet) {
         self.advance(now);
         packet.meta = Metadata {
@@ -107,9 +107,11 @@ impl Stack {
         let Some(first) = frames.next() else { return };
         // Alone there is nothing to join it with.
         let Some(second) = frames.next() else { return self.handle_frame(now, link, first) };
+        let kind = self.core.interfaces.get(link).map(|interface| interface.kind);
+        let ethernet = kind != Some(LinkKind::Ip);
         let mut coalescer = core::mem::take(&mut self.coalescer);
         for frame in [first, second].into_iter().chain(frames) {
-            coalescer.push(frame, true, &mut self.core.pool);
+            coalescer.push(frame, ethernet, &mut self.core.pool);
             while let Some(ready) = coalescer.poll() {
                 self.handle_ready(now, link, ready);
             }
@@ -151,8 +153,8 @@ impl Stack {
         timeouts.into_iter().flatten().min()
     }
 
-    /// The next frame for the device of `link`; its bytes begin with the Ethernet header. When
-    /// the device has sent it, [`recycle`](Self::recycle) it.
+    /// The next frame for the device of `link`; its bytes begin with the Ethernet header, on a link
+    /// without Ethernet with the IP header. When the device has sent it, [`recycle`](Self::recycle) it.
     pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Packet> {
         self.advance(now);
         self.link_mut(link)?.queue.pop_front()
@@ -254,14 +256,18 @@ impl Stack {
 
     fn link_input(&mut self, link: LinkId, packet: &mut Packet) -> Result<EtherType, DropReason> {
         let interface = self.core.interfaces.get(link).ok_or(DropReason::LinkDown)?;
-        let LinkKind::Ethernet(mac) = interface.kind else { return Err(DropReason::LinkDown) };
-        let up = interface.up;
+        let (kind, up) = (interface.kind, interface.up);
         let link = self.link_mut(link).ok_or(DropReason::LinkDown)?;
         if !up {
             link.counters.rx_dropped += 1;
             return Err(DropReason::LinkDown);
         }
-        link::input::input(link, mac, packet)
+        match kind {
+            LinkKind::Ethernet(mac) => link::input::input(link, mac, packet),
+            LinkKind::Ip => link::input::input_ip(link, packet),
+            // No device feeds the loopback.
+            LinkKind::Loopback => Err(DropReason::LinkDown),
+        }
     }
 
     /// Receives a packet from the loopback.

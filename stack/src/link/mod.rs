@@ -10,6 +10,7 @@ pub(crate) use map::LinkMap;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
+use crate::interface::LinkKind;
 use crate::packet::Packet;
 use crate::stats::LinkCounters;
 use crate::wire::ethernet::MacAddr;
@@ -25,13 +26,13 @@ pub struct Capabilities {
     pub max_gso_size: u32,
 }
 
-/// A new Ethernet link.
+/// A new link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
     /// Its name, unique in the stack, at most 15 bytes.
     pub name: String,
-    /// Its own address.
-    pub mac: MacAddr,
+    /// What its frames look like; there is one loopback already.
+    pub kind: LinkKind,
     /// The largest IP packet it carries, 68 to 65535 bytes (RFC 791: 68 is the least).
     pub mtu: usize,
     /// What its device does itself.
@@ -39,9 +40,18 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// A link with MTU 1500 whose device does nothing itself.
+    /// An Ethernet link with MTU 1500 whose device does nothing itself.
     pub fn new(name: &str, mac: MacAddr) -> Self {
-        LinkConfig { name: name.into(), mac, mtu: 1500, capabilities: Capabilities::default() }
+        LinkConfig::of_kind(name, LinkKind::Ethernet(mac))
+    }
+
+    /// The same for packets without Ethernet, as a TUN device has them.
+    pub fn ip(name: &str) -> Self {
+        LinkConfig::of_kind(name, LinkKind::Ip)
+    }
+
+    fn of_kind(name: &str, kind: LinkKind) -> Self {
+        LinkConfig { name: name.into(), kind, mtu: 1500, capabilities: Capabilities::default() }
     }
 }
 

@@ -47,8 +47,8 @@ pub enum ConfigError {
     /// There is no such link.
     #[error("no such link")]
     NoSuchLink,
-    /// The loopback cannot be removed.
-    #[error("the loopback cannot be removed")]
+    /// The loopback cannot be removed, and there is no second.
+    #[error("there is one loopback, and it stays")]
     Loopback,
     /// The link has this address.
     #[error("address {0} is there already")]
@@ -76,12 +76,12 @@ impl Stack {
         &self.core.interfaces
     }
 
-    /// Adds an Ethernet link; it is up.
+    /// Adds a link; it is up.
     ///
     /// # Errors
-    /// A bad or used name, a bad MTU or MAC address, too many links.
+    /// A bad or used name, a bad MTU or MAC address, too many links, a second loopback.
     pub fn add_link(&mut self, config: LinkConfig) -> Result<LinkId, ConfigError> {
-        let LinkConfig { name, mac, mtu, capabilities } = config;
+        let LinkConfig { name, kind, mtu, capabilities } = config;
         let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(bad) || name == "." {
             return Err(ConfigError::BadName(name));
@@ -89,16 +89,19 @@ impl Stack {
         if self.core.interfaces.by_name(&name).is_some() {
             return Err(ConfigError::NameInUse(name));
         }
-        if !mac.is_unicast() || mac == MacAddr::ZERO {
-            return Err(ConfigError::BadMac(mac));
+        match kind {
+            LinkKind::Ethernet(mac) if !mac.is_unicast() || mac == MacAddr::ZERO => {
+                return Err(ConfigError::BadMac(mac));
+            }
+            LinkKind::Loopback => return Err(ConfigError::Loopback),
+            LinkKind::Ethernet(_) | LinkKind::Ip => {}
         }
         check_mtu(mtu)?;
         if self.core.interfaces.len() >= self.core.config.ipv4.max_links {
             return Err(ConfigError::TooMany("links"));
         }
         let link = Link { capabilities, ..Link::default() };
-        self.insert_link(name, LinkKind::Ethernet(mac), mtu, link)
-            .ok_or(ConfigError::TooMany("links"))
+        self.insert_link(name, kind, mtu, link).ok_or(ConfigError::TooMany("links"))
     }
 
     /// Removes a link with its addresses, routes and neighbours; frames queued on it are discarded.
@@ -464,13 +467,15 @@ impl Stack {
         link: Link,
     ) -> Option<LinkId> {
         let id = self.core.interfaces.next_id()?;
+        // There is no other gateway to tell of at the other end (Linux WireGuard does the same).
+        let send_redirects = kind != LinkKind::Ip;
         self.core.interfaces.insert(Interface {
             id,
             name,
             kind,
             mtu,
             up: true,
-            config: InterfaceConfig::default(),
+            config: InterfaceConfig { send_redirects, ..InterfaceConfig::default() },
             addresses: Vec::new(),
             groups: Vec::new(),
             routes: Vec::new(),

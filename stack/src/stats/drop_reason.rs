@@ -34,6 +34,8 @@ drop_reasons! {
     UnknownVlan = "frame for an unknown VLAN",
     /// An EtherType that nothing here speaks.
     UnhandledEtherType = "unhandled EtherType",
+    /// On a link without Ethernet, neither IPv4 nor IPv6.
+    UnknownIpVersion = "neither IPv4 nor IPv6",
     /// Not an Ethernet/IPv4 ARP message.
     ArpMalformed = "malformed ARP message",
     /// An ARP message that is not for this host or makes no sense.

@@ -319,3 +319,28 @@ fn batches_of_none_and_one_and_of_anything_are_handled() {
     router.stack.handle_frames(NOW, LinkId(99), singles(4 * MSS, true));
     assert!(router.frames().is_empty());
 }
+
+/// The same on links without Ethernet, in and out.
+#[test]
+fn without_ethernet_segments_are_joined_and_cut_as_well() {
+    let mut stack = Stack::new(Config::default(), 1);
+    stack.set_forwarding(true);
+    let [inside, outside] =
+        [("tun0", "10.0.1.1/24"), ("tun1", "10.0.2.1/24")].map(|(name, cidr)| {
+            let link = stack.add_link(LinkConfig::ip(name)).unwrap();
+            stack.add_address(NOW, link, cidr.parse().unwrap()).unwrap();
+            link
+        });
+    let packets = |packets: Vec<Packet>| {
+        packets.into_iter().map(|packet| Packet::from_slice(&packet.bytes()[14..]))
+    };
+    stack.handle_frames(NOW, inside, packets(singles(40_000, true)));
+    assert_eq!(stack.snapshot().ip.forw_datagrams, 1);
+    let mut other = Router::new(1500, Capabilities::default());
+    singles(40_000, true).into_iter().for_each(|packet| other.give(packet));
+    let expected: Vec<_> = other.frames().iter().map(|frame| frame[14..].to_vec()).collect();
+    let got: Vec<_> = std::iter::from_fn(|| stack.poll_transmit(NOW, outside))
+        .map(|packet| packet.bytes().to_vec())
+        .collect();
+    assert!(got == expected, "the same bytes");
+}
