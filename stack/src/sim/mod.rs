@@ -23,7 +23,7 @@
 //!
 //! let (start, socket) = (lab.now(), lab.stack(a).open_ping(None).unwrap());
 //! let echo = [8, 0, 0, 0, 0, 0, 0, 1, b'h', b'i'];
-//! lab.stack(a).send_to(start, socket, "10.0.0.2".parse().unwrap(), &echo).unwrap();
+//! lab.stack(a).send_to(start, socket, "10.0.0.2:0".parse().unwrap(), &echo).unwrap();
 //! lab.run_for(Duration::from_secs(1));
 //! let reply = lab.stack(a).recv(socket).unwrap();
 //! assert_eq!(&reply.bytes()[8..], b"hi");
