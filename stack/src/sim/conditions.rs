@@ -174,9 +174,9 @@ pub enum Queue {
     /// No limit.
     #[default]
     Unlimited,
-    /// So many frames on the wire; a large segment is as many as it is split into.
+    /// So many frames; a large segment is as many as it is split into.
     Frames(u64),
-    /// So many bytes on the wire.
+    /// So many bytes of frames, [`Conditions::overhead`] left out.
     Bytes(u64),
 }
 

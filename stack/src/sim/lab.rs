@@ -31,7 +31,7 @@ pub struct HostId(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WireId(usize);
 
-/// A frame passing the link of a host.
+/// A frame seen on its way.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting<'a> {
     /// When.
@@ -40,6 +40,14 @@ pub struct Sighting<'a> {
     pub wire: WireId,
     /// The end of the wire that sent the frame.
     pub from: End,
+    /// Where it is seen: at the host that receives it once it has arrived, before at the sender.
+    pub host: HostId,
+    /// What that host is called.
+    pub host_name: &'a str,
+    /// The address of its link.
+    pub mac: MacAddr,
+    /// The number in the link's name.
+    pub port: usize,
     /// What it is doing.
     pub passage: Passage,
     /// The frame; its bytes begin with the Ethernet header.
@@ -102,7 +110,10 @@ struct Host {
 /// A host's end of a wire.
 #[derive(Debug, Clone, Copy)]
 struct Port {
+    /// Its place among the host's ports.
+    number: usize,
     link: LinkId,
+    mac: MacAddr,
     wire: WireId,
     end: End,
 }
@@ -362,7 +373,7 @@ impl Lab {
             ..LinkConfig::new(&format!("eth{number}"), mac)
         };
         let link = stack.add_link(config)?;
-        ports.push(Port { link, wire, end });
+        ports.push(Port { number, link, mac, wire, end });
         Ok(number)
     }
 
@@ -393,16 +404,16 @@ impl Lab {
 
     fn collect(&mut self, id: HostId) {
         let Lab { now, hosts, wires, events, in_flight, tap, .. } = self;
-        let Host { stack, ports, .. } = &mut hosts[id.0];
-        for Port { link, wire, end } in ports.iter().copied() {
-            let from = end;
+        let Host { name, stack, ports, .. } = &mut hosts[id.0];
+        for port in ports.iter() {
+            let (wire, from) = (port.wire, port.end);
             let state = &mut wires[wire.0].link;
-            while let Some(packet) = stack.poll_transmit(*now, link) {
-                let mut see = |passage, packet: &Packet| {
-                    if let Some(tap) = tap {
-                        tap.see(&Sighting { at: *now, wire, from, passage, packet });
-                    }
-                };
+            let mut see = |passage, packet: &Packet| {
+                if let Some(tap) = tap {
+                    tap.see(&port.sighting(*now, id, name, passage, from, packet));
+                }
+            };
+            while let Some(packet) = stack.poll_transmit(*now, port.link) {
                 see(Passage::Sent, &packet);
                 match state.transmit(*now, from, packet) {
                     Fate::Arrives { at, packet, copy } => {
@@ -456,7 +467,8 @@ impl Lab {
         if let Some(tap) = &mut self.tap {
             let passage =
                 if arrives { Passage::Received } else { Passage::Dropped(DropCause::Down) };
-            tap.see(&Sighting { at: self.now, wire, from, passage, packet: &packet });
+            let port = &host.ports[port];
+            tap.see(&port.sighting(self.now, id, &host.name, passage, from, &packet));
         }
         if arrives {
             let link = host.ports[port].link;
@@ -465,6 +477,21 @@ impl Lab {
         } else {
             host.stack.recycle(packet);
         }
+    }
+}
+
+impl Port {
+    fn sighting<'a>(
+        &self,
+        at: Instant,
+        host: HostId,
+        host_name: &'a str,
+        passage: Passage,
+        from: End,
+        packet: &'a Packet,
+    ) -> Sighting<'a> {
+        let Port { wire, mac, number: port, .. } = *self;
+        Sighting { at, wire, from, host, host_name, mac, port, passage, packet }
     }
 }
 
