@@ -41,7 +41,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if thread::panicking() {
             self.file.flush();
-            eprintln!("seed {}; the frames are in {}", self.seed, self.path.display());
+            eprintln!("seed {}; the frames are in {}", self.seed, self.path().display());
         } else {
             self.file.discard();
         }
