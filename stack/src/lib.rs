@@ -132,6 +132,7 @@ pub mod packet;
 mod recent;
 pub mod rng;
 pub mod route;
+pub mod sim;
 pub mod socket;
 mod stack;
 pub mod stats;
