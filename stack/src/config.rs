@@ -5,6 +5,7 @@ use core::time::Duration;
 pub use crate::icmp::ratelimit::RateLimitConfig;
 pub use crate::ipv4::reassembly::ReassemblyConfig;
 pub use crate::route::exceptions::ExceptionsConfig;
+pub use crate::tcp::config::{BufferSizes, EcnMode, SynCookies, TcpConfig, TimeWaitReuse};
 
 /// Settings of one stack. `Config::default()` is what a freshly booted Linux has, forwarding off.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub neigh: NeighConfig,
     /// Address conflict detection (RFC 5227 §1.1).
     pub acd: AcdConfig,
+    /// TCP settings (`net.ipv4.tcp_*`).
+    pub tcp: TcpConfig,
     /// Sockets and queues (`net.core.*`).
     pub core: CoreConfig,
 }
@@ -233,6 +236,7 @@ impl Default for Config {
                 announce_interval: Duration::from_secs(2),
                 defend_interval: Duration::from_secs(10),
             },
+            tcp: TcpConfig::default(),
             core: CoreConfig {
                 rmem_default: 212_992,
                 max_error_queue: 64,

@@ -16,6 +16,7 @@ use crate::route::source::{LinkAddress, select_source};
 use crate::route::{RouteKind, RouteTable, Scope};
 use crate::socket::{Interest, SocketId, SocketTable, WakerTable};
 use crate::stats::{DropReason, Stats};
+use crate::tcp::TcpLayer;
 use crate::time::{Duration, Instant};
 
 const MILLIS_PER_DAY: u128 = 86_400_000;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) exceptions: RouteExceptions,
     pub(crate) hooks: Hooks,
     pub(crate) sockets: SocketTable,
+    pub(crate) tcp: TcpLayer,
     pub(crate) wakers: WakerTable,
     pub(crate) icmp_limit: RateLimiter,
     /// Unix time at [`Instant::ZERO`], if the caller told.
@@ -53,6 +55,7 @@ impl Core {
             exceptions: RouteExceptions::new(config.ipv4.exceptions, KeyedHash::new(rng.key())),
             hooks: Hooks::default(),
             sockets: SocketTable::new(&config, &mut rng),
+            tcp: TcpLayer::new(&config, &mut rng),
             wakers: WakerTable::new(config.core.max_wakers, &mut rng),
             icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
             wall_clock: None,

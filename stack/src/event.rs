@@ -9,6 +9,7 @@ use crate::packet::{LinkId, Packet};
 use crate::route::RouteKind;
 use crate::socket::SocketId;
 use crate::stats::DropReason;
+use crate::tcp::event::TcpEvent;
 use crate::time::Instant;
 use crate::wire::arp::Arp;
 
@@ -38,6 +39,8 @@ pub enum Receiver {
     Raw(SocketId),
     /// A UDP socket.
     Udp(SocketId),
+    /// A TCP socket.
+    Tcp(SocketId),
 }
 
 /// One stage. A packet's [`bytes`](crate::packet::PacketBuffer::bytes) begin with the header that the stage works on.
@@ -134,6 +137,13 @@ pub enum Event<'a> {
         to: Receiver,
         /// The packet; bytes begin where the receiver reads.
         packet: &'a Packet,
+    },
+    /// A TCP connection made a decision.
+    Tcp {
+        /// Which.
+        socket: SocketId,
+        /// What.
+        event: TcpEvent,
     },
     /// A packet was discarded.
     Dropped {

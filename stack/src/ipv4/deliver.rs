@@ -15,6 +15,7 @@ use crate::packet::{LinkId, Packet};
 use crate::route::Scope;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
+use crate::tcp;
 use crate::time::Instant;
 use crate::udp;
 use crate::wire::icmpv4::{self, Message, TimeExceeded, Unreachable};
@@ -61,6 +62,10 @@ impl Ipv4Layer {
                     }
                     core.discard(packet, reason);
                 }
+            }
+            Protocol::TCP => {
+                core.stats.ip.in_delivers += 1;
+                tcp::input(core, packet);
             }
             _ if heard => {
                 core.stats.ip.in_delivers += 1;

@@ -5,7 +5,7 @@ mod drop_reason;
 mod mib;
 
 pub use drop_reason::DropReason;
-pub use mib::{ArpMib, IcmpMib, IpMib, LinkCounters, UdpMib};
+pub use mib::{ArpMib, IcmpMib, IpMib, LinkCounters, TcpExtMib, TcpMib, UdpMib};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,6 +19,8 @@ pub(crate) struct Stats {
     pub(crate) icmp: IcmpMib,
     pub(crate) arp: ArpMib,
     pub(crate) udp: UdpMib,
+    pub(crate) tcp: TcpMib,
+    pub(crate) tcp_ext: TcpExtMib,
     drops: [u64; DropReason::COUNT],
 }
 
@@ -29,6 +31,8 @@ impl Default for Stats {
             icmp: IcmpMib::default(),
             arp: ArpMib::default(),
             udp: UdpMib::default(),
+            tcp: TcpMib::default(),
+            tcp_ext: TcpExtMib::default(),
             drops: [0; DropReason::COUNT],
         }
     }
@@ -57,6 +61,10 @@ pub struct Snapshot {
     pub arp: ArpMib,
     /// `Udp`.
     pub udp: UdpMib,
+    /// `Tcp`.
+    pub tcp: TcpMib,
+    /// `TcpExt`.
+    pub tcp_ext: TcpExtMib,
     /// Each link: its id, name and counters.
     pub links: Vec<(LinkId, String, LinkCounters)>,
     /// Every drop reason that occurred, with how often.
