@@ -16,3 +16,4 @@ mod oddities;
 mod reassembly;
 mod settings;
 mod sockets;
+mod udp;
