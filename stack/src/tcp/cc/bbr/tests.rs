@@ -1,14 +1,14 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::tcp::cc::Congestion;
 use crate::tcp::cc::tests::model::{Bottleneck, Flow, MSS, Model, jain};
 use crate::tcp::cc::tests::{context, full};
+use crate::tcp::cc::{Congestion, CongestionAlgorithm};
 
 const RTT: Duration = Duration::from_millis(50);
 
 fn flow(start: Instant) -> Flow {
-    Flow::new(Congestion::Bbr(std::boxed::Box::new(Bbr::new())), start)
+    Flow::new(Congestion::new(CongestionAlgorithm::Bbr), start)
 }
 
 /// One flow over `rate` packets a second.
