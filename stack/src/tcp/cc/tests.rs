@@ -156,6 +156,13 @@ fn the_fullest_moment_of_a_flight_counts() {
     ctx.snd_una = SeqNumber(11);
     cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
     assert!(!state.is_cwnd_limited && state.max_packets_out == 7);
+    // As long as it was not full, a fuller moment replaces a less full one, not the reverse.
+    (ctx.snd_una, ctx.packets_out) = (SeqNumber(11), 9);
+    state.cwnd_usage_seq = SeqNumber(20);
+    cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
+    ctx.packets_out = 8;
+    cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
+    assert_eq!(state.max_packets_out, 9);
 }
 
 #[test]
