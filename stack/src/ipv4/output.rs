@@ -95,11 +95,8 @@ impl Ipv4Layer {
         }
         .emit(header);
         packet.mark_network();
-        // Transports know where their field is, but not where IPv4 puts them.
-        if let ChecksumState::Partial { start, .. } = &mut packet.meta.checksum {
-            *start = header_len as u16;
-        }
         packet.meta.mark = flow.mark;
+        seed_checksum(&mut packet, route.src, dst, flow.protocol, header_len);
         if !flow.options.is_empty() {
             options::record(core, &mut packet, route.src, options::Station::Sender);
         }
@@ -409,6 +406,25 @@ fn check_len(
         PmtuDiscovery::Probe => (route.link_mtu, route.link_mtu),
     };
     if len > ipv4::MAX_LEN || wire_len > limit { Err(mtu) } else { Ok(()) }
+}
+
+/// Puts the sum of the pseudo-header, which the transport could not know before the route, into a
+/// checksum still to be finished.
+fn seed_checksum(
+    packet: &mut Packet,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    protocol: Protocol,
+    header_len: usize,
+) {
+    let ChecksumState::Partial { offset, .. } = packet.meta.checksum else { return };
+    packet.meta.checksum = ChecksumState::Partial { start: header_len as u16, offset };
+    let transport_len = packet.transport().len() as u16;
+    let sum = ipv4::pseudo_header_sum(src, dst, protocol, transport_len).fold();
+    let offset = usize::from(offset);
+    if let Some(field) = packet.transport_mut().get_mut(offset..offset + 2) {
+        field.copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 /// What the route of a packet depends on.

@@ -18,3 +18,4 @@ mod reassembly;
 mod settings;
 mod sockets;
 mod tun;
+mod udp;
