@@ -13,7 +13,10 @@ use tapping_drivers::runtime::Runtime;
 use tapping_drivers::sandbox::Sandbox;
 use tapping_drivers::veth;
 use tapping_stack::time::{Duration, Instant};
-use tapping_stack::wire::ethernet::MacAddr;
+use tapping_stack::wire::{
+    EtherType, EthernetRepr, Ipv4Repr, MacAddr, Protocol, SeqNumber, TcpFlags, TcpOptionsRepr,
+    TcpRepr, ethernet, ipv4, tcp,
+};
 use tapping_stack::{Config, LinkConfig, LinkId, SocketId, Stack};
 
 /// Exchanges before counting: tables, queues and pools grow to what they need.
@@ -113,6 +116,76 @@ fn fragments_cost_no_more_than_two_allocations_a_datagram() {
     // Nodes that order a datagram's fragments until all are there, at each end; none for a packet.
     let allocations = stacks_ping(4000);
     assert!(allocations <= 2 * 2 * u64::from(COUNTED), "{allocations}");
+}
+
+/// A TCP segment of 1448 bytes from 10.0.0.2 to 10.0.1.2 in a frame; `n` says which of a stream.
+fn segment(n: u16, to: MacAddr) -> Vec<u8> {
+    let tcp = TcpRepr {
+        src_port: 1,
+        dst_port: 2,
+        seq: SeqNumber(u32::from(n) * 1448),
+        ack: SeqNumber(0),
+        flags: TcpFlags::ACK,
+        window: 512,
+        urgent: 0,
+        options: TcpOptionsRepr { timestamps: Some((1, 1)), ..Default::default() },
+    };
+    let (ethernet, network) = (ethernet::HEADER_LEN, ipv4::HEADER_LEN);
+    let mut frame = vec![7; ethernet + network + tcp.header_len() + 1448];
+    let src = MacAddr([2, 0, 0, 0, 0, 9]);
+    EthernetRepr { dst: to, src, ethertype: EtherType::IPV4 }.emit(&mut frame);
+    let (src, dst) = (B, Ipv4Addr::new(10, 0, 1, 2));
+    let ip = Ipv4Repr {
+        tos: 0,
+        id: n,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: 64,
+        protocol: Protocol::TCP,
+        src,
+        dst,
+        total_len: (frame.len() - ethernet) as u16,
+        options_len: 0,
+    };
+    ip.emit(&mut frame[ethernet..]);
+    let segment = &mut frame[ethernet + network..];
+    tcp.emit(segment);
+    let pseudo = ipv4::pseudo_header_sum(src, dst, Protocol::TCP, segment.len() as u16);
+    tcp::fill_checksum(segment, pseudo);
+    frame
+}
+
+#[test]
+fn segments_that_come_together_pass_a_router() {
+    const BATCH: u16 = 20;
+    let (mut stack, inside, _) = in_process(1, A);
+    stack.set_forwarding(true);
+    let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+    let outside = stack.add_link(LinkConfig::new("eth1", mac)).unwrap();
+    stack.add_address(Instant::ZERO, outside, "10.0.1.1/24".parse().unwrap()).unwrap();
+    let receiver = Ipv4Addr::new(10, 0, 1, 2).into();
+    stack.add_neighbour(Instant::ZERO, outside, receiver, MacAddr([2, 0, 0, 0, 0, 8])).unwrap();
+    let frames: Vec<_> = (0..BATCH).map(|n| segment(n, MacAddr([2, 0, 0, 0, 0, 1]))).collect();
+    let mut batch = Vec::new();
+    let now = Instant::from_secs(1);
+    assert_steady(|_| {
+        for frame in &frames {
+            let mut packet = stack.take_buffer(frame.len());
+            packet.put_slice(frame);
+            batch.push(packet);
+        }
+        stack.handle_frames(now, inside, batch.drain(..));
+        let mut sent = 0;
+        while let Some(frame) = stack.poll_transmit(now, outside) {
+            sent += 1;
+            stack.recycle(frame);
+        }
+        assert_eq!(sent, BATCH);
+    });
+    // As one packet each time.
+    let forwarded = stack.snapshot().ip.forw_datagrams;
+    assert_eq!(forwarded, u64::from(WARM_UP + COUNTED));
 }
 
 #[test]

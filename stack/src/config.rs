@@ -152,7 +152,8 @@ pub struct CoreConfig {
     pub max_wakers: usize,
     /// `netdev_max_backlog`: packets waiting on the loopback.
     pub netdev_max_backlog: usize,
-    /// `txqueuelen`: frames waiting for a device.
+    /// `txqueuelen`: frames waiting for a device. A large segment that is cut for it needs the room
+    /// of one.
     pub tx_queue_len: usize,
     /// `netdev_budget`: loopback packets handled before control returns to the caller; at least 1.
     pub netdev_budget: usize,

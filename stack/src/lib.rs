@@ -60,7 +60,7 @@
 //! stack.add_address(Instant::ZERO, tun, "10.0.0.1/24".parse().unwrap()).unwrap();
 //! // An echo request from 10.0.0.2.
 //! let request = [
-//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdd, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf7, 0xfe,
+//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdf, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf7, 0xfe,
 //!     0, 0, 0, 1,
 //! ];
 //! let now = Instant::from_millis(1);

@@ -1,5 +1,6 @@
 //! Packets for this host: options, reassembly, INPUT, and the protocol above.
 
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::Ipv4Layer;
@@ -11,7 +12,7 @@ use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
 use crate::flow::Flow;
 use crate::icmp::{self, ErrorLimit};
-use crate::packet::{LinkId, Packet};
+use crate::packet::{GsoKind, LinkId, Packet, segment};
 use crate::route::Scope;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
@@ -25,6 +26,17 @@ use crate::wire::ipv4_options::{Ipv4Options, RA};
 impl Ipv4Layer {
     /// Gives a packet for this host to whom it is for (Linux `ip_local_deliver`).
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
+        // Linux udp_queue_rcv_skb: to a socket each datagram is one.
+        if packet.meta.gso.is_some_and(|gso| gso.kind == GsoKind::UdpV4) {
+            let mut datagrams = Vec::new();
+            match segment::segment(packet, &mut core.pool, |datagram| datagrams.push(datagram)) {
+                Ok(_) => {}
+                // A hook has made something else of it.
+                Err(packet) => return core.discard(packet, DropReason::UdpMalformed),
+            }
+            datagrams.into_iter().for_each(|datagram| self.deliver(core, datagram));
+            return;
+        }
         if packet.network_header_len() > ipv4::HEADER_LEN {
             let addr = own_address(core, &packet);
             options::record(core, &mut packet, addr, Station::Receiver);
