@@ -24,8 +24,7 @@ pub struct SourceFilter {
 
 impl SourceFilter {
     /// Nothing is received: as good as not being in the group.
-    pub const NOTHING: Self =
-        SourceFilter { mode: FilterMode::Include, sources: BTreeSet::new() };
+    pub const NOTHING: Self = SourceFilter { mode: FilterMode::Include, sources: BTreeSet::new() };
     /// Everything is received: a membership without a list.
     pub const EVERYTHING: Self =
         SourceFilter { mode: FilterMode::Exclude, sources: BTreeSet::new() };

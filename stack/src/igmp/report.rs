@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use crate::wire::igmp::{
-    GroupRecordRepr, HEADER_LEN, RECORD_LEN, RecordType, SOURCE_LEN, emit_report, report_len,
-};
+use crate::wire::igmp::{GroupRecordRepr, HEADER_LEN, RECORD_LEN, RecordType, SOURCE_LEN};
 
 /// A group record in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +51,6 @@ pub(super) fn pack(records: &[Record], room: usize, mut send: impl FnMut(&[Group
     }
     flush(&mut report, &mut left);
 }
-
 
 #[cfg(test)]
 mod tests {

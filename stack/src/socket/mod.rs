@@ -73,6 +73,8 @@ pub struct SocketOptions {
     pub header_included: bool,
     /// `IP_MULTICAST_LOOP`.
     pub multicast_loop: bool,
+    /// `IP_MULTICAST_ALL`: receive groups that others on this host have joined, too.
+    pub multicast_all: bool,
     /// `SO_RCVBUF`: bytes of buffer that may wait to be received.
     pub receive_buffer: usize,
     /// `IP_RECVERR`: queue every ICMP error. Without it only hard errors about the peer of a

@@ -311,6 +311,7 @@ impl SocketTable {
                 mark: 0,
                 header_included,
                 multicast_loop: true,
+                multicast_all: true,
                 receive_buffer: self.rmem_default,
                 receive_errors: false,
                 router_alert: false,

@@ -31,7 +31,7 @@ impl Stack {
         self.core.sockets.open_raw(protocol)
     }
 
-    /// Closes a socket; what it has not received is gone.
+    /// Closes a socket; what it has not received is gone, and it leaves its multicast groups.
     ///
     /// # Errors
     /// No such socket.
@@ -51,6 +51,7 @@ impl Stack {
         while let Some(report) = socket.next_error() {
             self.core.pool.put(report.packet);
         }
+        self.leave_all_multicast(id);
         Ok(())
     }
 

@@ -195,7 +195,14 @@ impl<'a> IgmpQuery<'a> {
                 return Err(WireError::field(Layer::Igmp, kind, HEADER_LEN, needed, had));
             }
             let version = if code == 0 { IgmpVersion::V1 } else { IgmpVersion::V2 };
-            return Ok(IgmpQuery { version, code, group, flags: 0, interval_code: 0, sources: &[] });
+            return Ok(IgmpQuery {
+                version,
+                code,
+                group,
+                flags: 0,
+                interval_code: 0,
+                sources: &[],
+            });
         };
         let [.., flags, interval_code, high, low] = *header;
         let len = usize::from(u16::from_be_bytes([high, low])) * SOURCE_LEN;

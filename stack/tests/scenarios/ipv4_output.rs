@@ -545,7 +545,8 @@ mod to_many {
             let (link, group) = (bench.link, ip("239.129.2.3"));
             bench.stack().socket_options(socket).unwrap().multicast_loop = wanted;
             if member {
-                bench.stack().join_group(link, group).unwrap();
+                let now = bench.lab.now();
+                bench.stack().join_group(now, link, group).unwrap();
             }
             bench.lab.send(bench.host, socket, group, b"to some").unwrap();
             let frames = bench.lab.heard(bench.tester);
