@@ -107,6 +107,7 @@ pub mod route;
 pub mod socket;
 mod stack;
 pub mod stats;
+pub mod tcp;
 pub mod time;
 pub mod timer;
 mod udp;
