@@ -21,6 +21,8 @@ pub const US: &str = "10.0.0.1";
 pub const ROUTER: &str = "10.0.0.254";
 pub const OTHER: &str = "10.0.0.7";
 pub const GROUP: &str = "239.1.2.3";
+/// A group that nobody here is in. Queries about it are sent to all systems, so that they are heard.
+pub const ELSEWHERE: &str = "239.9.9.9";
 pub const ALL_SYSTEMS: &str = "224.0.0.1";
 
 pub fn secs(n: u64) -> Duration {
@@ -193,7 +195,7 @@ impl Bench {
     pub fn query_old(&mut self, code: u8, group: &str) {
         let mut message = [0; igmp::HEADER_LEN];
         igmp::emit(types::QUERY, code, ip(group), &mut message);
-        let dst = if ip(group).is_unspecified() { ALL_SYSTEMS } else { group };
+        let dst = query_destination(group);
         self.give(ROUTER, dst, &message);
     }
 
@@ -222,7 +224,7 @@ impl Bench {
         };
         let mut message = vec![0; query.len()];
         query.emit(&mut message);
-        let dst = if ip(group).is_unspecified() { ALL_SYSTEMS } else { group };
+        let dst = query_destination(group);
         self.give(ROUTER, dst, &message);
     }
 
@@ -232,6 +234,11 @@ impl Bench {
         igmp::emit(igmp_type, 0, ip(group), &mut message);
         self.give(OTHER, group, &message);
     }
+}
+
+/// RFC 3376 §4.1.12.
+fn query_destination(group: &str) -> &str {
+    if ip(group).is_unspecified() || group == ELSEWHERE { ALL_SYSTEMS } else { group }
 }
 
 /// The IGMP message in a frame; what must be true of all of them is checked.

@@ -54,7 +54,7 @@ fn a_group_query_is_answered_for_the_group() {
     bench.joined(GROUP);
     bench.query_old(10, GROUP);
     assert_eq!(bench.said_within(secs(1)), [Said::V2(ip(GROUP))]);
-    bench.query_old(10, "239.9.9.9");
+    bench.query_old(10, ELSEWHERE);
     assert_eq!(bench.said_within(secs(20)), []);
 }
 
@@ -218,20 +218,26 @@ fn a_change_of_version_cancels_what_is_pending() {
     bench.query(30000, "0.0.0.0", &[]);
     bench.query(30000, GROUP, &[]);
     bench.said();
-    bench.query_old(100, "239.9.9.9");
+    bench.query_old(100, ELSEWHERE);
     assert_eq!(bench.said_within(secs(3600)), []);
-    // The other way round: an answer of version 2 that would be due when its router is forgotten.
+    // The other way round: the router of version 2 counts for 1 × 2 + 1 s, and what would be said to
+    // it after that is not said.
     let mut bench = Bench::new();
     bench.joined(GROUP);
     bench.query_with(10, "0.0.0.0", &[], 1, 2);
     bench.quiet();
-    bench.query_old(100, "239.9.9.9");
-    bench.lab.run_for(secs(2));
-    bench.query_old(255, GROUP);
-    bench.lab.run_for(Duration::ZERO);
-    // Present for 3 s; the answer may take 25 s.
-    let said = bench.said_within(secs(60));
-    assert!(said.iter().all(|said| *said == Said::V2(ip(GROUP))), "{said:?}");
+    let mut answered = 0;
+    for _ in 0..40 {
+        let start = bench.lab.now();
+        bench.query_old(100, GROUP);
+        bench.lab.run_for(secs(20));
+        for (at, said) in bench.timed() {
+            assert_eq!(said, Said::V2(ip(GROUP)));
+            assert!(at < start + secs(3));
+            answered += 1;
+        }
+    }
+    assert!((2..30).contains(&answered), "about three in ten: {answered}");
 }
 
 /// Linux `force_igmp_version`: 1 and 2 are spoken whatever the router speaks, but 2 yields to 1; 3
