@@ -87,7 +87,7 @@ mod tests {
         use RecordType::{Allow, Block, ToExclude};
         let records = [record(Allow, 2), record(Block, 1), record(ToExclude, 0)];
         let whole = vec![(Allow, vec![0, 1]), (Block, vec![0]), (ToExclude, vec![])];
-        assert_eq!(packed(&records, 44), [whole.clone()]);
+        assert_eq!(packed(&records, 44), core::slice::from_ref(&whole));
         assert_eq!(packed(&records, 43), [whole[..2].to_vec(), whole[2..].to_vec()]);
         assert_eq!(packed(&[], 1000), [] as [Vec<_>; 0]);
     }
