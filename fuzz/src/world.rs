@@ -400,6 +400,7 @@ impl World {
             .iter()
             .zip(after.ip.iter())
             .chain(before.icmp.iter().zip(after.icmp.iter()))
+            .chain(before.igmp.iter().zip(after.igmp.iter()))
             .chain(before.arp.iter().zip(after.arp.iter()))
             .chain(before.udp.iter().zip(after.udp.iter()));
         for ((name, old), (_, new)) in pairs {
@@ -535,7 +536,8 @@ impl World {
             }
             3 => self.stack.set_promiscuous(id, input.bool()).expect("the link"),
             4 => {
-                let joined = self.stack.join_group(id, Ipv4Addr::new(239, 1, 1, input.u8() % 4));
+                let group = Ipv4Addr::new(239, 1, 1, input.u8() % 4);
+                let joined = self.stack.join_group(self.now, id, group);
                 joined.expect("a group");
             }
             _ => {

@@ -8,7 +8,7 @@
 //! ```text
 //!               socket          ping and raw sockets            Stack::send_to, Stack::recv
 //!                 │
-//!            icmp   udp         what the host itself answers
+//!         icmp  igmp  udp       what the host itself answers
 //!                 │
 //!                ipv4           validate, route, reassemble, forward, fragment; five hook points
 //!               ╱    ╲
@@ -74,8 +74,12 @@
 //! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
 //! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.
 //! - An echo reply of nothing but zeros has the checksum 0xffff; that of Linux, 0, does not verify.
-//! - TCP segments and IGMP messages are answered with "protocol unreachable": there is no TCP and no
-//!   IGMP here yet to know better.
+//! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
+//! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about
+//!   sources are answered with the sources asked about that are wanted (RFC 3376 §5.2); Linux
+//!   obeys the former, and answers the latter with its whole list while it excludes sources.
+//! - A report of a group's change leaves at once, and alone; Linux waits for two ticks and sends
+//!   everything that is pending on the link with it. Nothing is reported on the loopback.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -91,6 +95,7 @@ pub mod event;
 pub mod filter;
 mod flow;
 pub mod icmp;
+pub mod igmp;
 pub mod interface;
 pub mod ipv4;
 mod link;

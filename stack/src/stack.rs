@@ -5,6 +5,7 @@
 //! neighbour cache and the links.
 
 mod configure;
+mod multicast;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -194,6 +195,7 @@ impl Stack {
         Snapshot {
             ip: self.core.stats.ip,
             icmp: self.core.stats.icmp,
+            igmp: self.core.stats.igmp,
             arp,
             udp: self.core.stats.udp,
             links: links.collect(),
