@@ -6,7 +6,7 @@
 //! same seed and the same calls it makes the same bytes.
 //!
 //! ```text
-//!               socket          ping and raw sockets            Stack::send_to, Stack::recv
+//!               socket          UDP, ping and raw sockets       Stack::send_to, Stack::recv
 //!                 │
 //!         icmp  igmp  udp       what the host itself answers
 //!                 │
@@ -74,6 +74,8 @@
 //! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
 //! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.
 //! - An echo reply of nothing but zeros has the checksum 0xffff; that of Linux, 0, does not verify.
+//! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
+//! - Ports below 1024 are for everybody.
 //! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
 //! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about
 //!   sources are answered with the sources asked about that are wanted (RFC 3376 §5.2); Linux
