@@ -12,6 +12,7 @@ use tapping_drivers::device::DeviceConfig;
 use tapping_drivers::runtime::Runtime;
 use tapping_drivers::sandbox::Sandbox;
 use tapping_drivers::veth;
+use tapping_stack::socket::PacketInfo;
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::wire::{
     EtherType, EthernetRepr, Ipv4Repr, MacAddr, Protocol, SeqNumber, TcpFlags, TcpOptionsRepr,
@@ -200,6 +201,40 @@ fn a_stack_pings_itself() {
         stack.handle_timeout(now);
         let reply = stack.recv(socket).expect("a reply");
         stack.recycle(reply);
+    });
+}
+
+/// Datagrams there and back between bound sockets, one connected.
+#[test]
+fn stacks_exchange_datagrams() {
+    let (mut a, mut b) = (in_process(1, A), in_process(2, B));
+    let mut now = Instant::from_secs(1);
+    for (host, addr) in [(&mut a, A), (&mut b, B)] {
+        host.2 = host.0.open_udp().unwrap();
+        host.0.bind(host.2, (addr, 7).into()).unwrap();
+    }
+    a.0.connect(now, a.2, (B, 7).into()).unwrap();
+    assert_steady(|sequence| {
+        now += INTERVAL;
+        for stack in [&mut a.0, &mut b.0] {
+            if stack.poll_timeout().is_some_and(|at| at <= now) {
+                stack.handle_timeout(now);
+            }
+        }
+        a.0.send(now, a.2, &sequence.to_be_bytes()).unwrap();
+        carry(now, &mut a, &mut b);
+        carry(now, &mut b, &mut a);
+        carry(now, &mut a, &mut b);
+        let datagram = b.0.recv(b.2).expect("a datagram");
+        let from = PacketInfo::of(&datagram).expect("headers").source;
+        b.0.send_to(now, b.2, from, datagram.bytes()).unwrap();
+        b.0.recycle(datagram);
+        carry(now, &mut b, &mut a);
+        carry(now, &mut a, &mut b);
+        carry(now, &mut b, &mut a);
+        let reply = a.0.try_recv(a.2).expect("a reply");
+        assert_eq!(reply.bytes(), sequence.to_be_bytes());
+        a.0.recycle(reply);
     });
 }
 

@@ -14,6 +14,8 @@ pub struct Config {
     pub ipv4: Ipv4Config,
     /// ICMP settings (`net.ipv4.icmp_*`).
     pub icmp: IcmpConfig,
+    /// Multicast groups and what routers are told of them (`net.ipv4.igmp_*`).
+    pub igmp: IgmpConfig,
     /// Neighbour cache settings (`net.ipv4.neigh.default.*`).
     pub neigh: NeighConfig,
     /// Address conflict detection (RFC 5227 §1.1).
@@ -47,7 +49,7 @@ pub struct Ipv4Config {
     pub max_links: usize,
     /// How many addresses a link may have.
     pub max_addresses: usize,
-    /// How many multicast groups a link may be in (`igmp_max_memberships` of one socket).
+    /// How many multicast groups a link may be in by itself, not for a socket.
     pub max_groups: usize,
 }
 
@@ -80,6 +82,26 @@ pub struct RedirectConfig {
     pub silence: Duration,
     /// How many senders are kept count of; rounded up to a power of two.
     pub senders: usize,
+}
+
+/// Multicast group settings. Those of one link are in
+/// [`InterfaceConfig`](crate::interface::InterfaceConfig).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgmpConfig {
+    /// `igmp_qrv`: how often a change is reported, until a querier tells; at least 1.
+    pub qrv: u8,
+    /// `igmp_max_memberships`: how many groups a socket may be in.
+    pub max_memberships: usize,
+    /// `igmp_max_msf`: how many sources a socket may list for a group.
+    pub max_msf: usize,
+    /// `igmp_link_local_mcast_reports`: report groups in 224.0.0.0/24, too.
+    pub link_local_mcast_reports: bool,
+    /// Groups left, or sources of one group changed, that are to be reported again; of more the
+    /// first report is the only one.
+    pub max_pending_changes: usize,
+    /// Sources that routers asked about and that wait for the answer, of one group; of more the
+    /// whole group is reported.
+    pub max_queried_sources: usize,
 }
 
 /// Neighbour cache settings.
@@ -167,7 +189,8 @@ pub struct CoreConfig {
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Config {
-    /// Raises what would make timers due for ever: intervals to 1 ms, the budget to one packet.
+    /// Raises what would make timers due for ever: intervals to 1 ms, the budget to one packet; and
+    /// what must not be zero.
     pub(crate) fn clamp(&mut self) {
         let neigh = &mut self.neigh;
         for interval in [
@@ -179,6 +202,7 @@ impl Config {
             *interval = (*interval).max(MIN_INTERVAL);
         }
         self.core.netdev_budget = self.core.netdev_budget.max(1);
+        self.igmp.qrv = self.igmp.qrv.max(1);
     }
 }
 
@@ -210,6 +234,14 @@ impl Default for Config {
                     silence: Duration::from_millis(20 << 10),
                     senders: 4096,
                 },
+            },
+            igmp: IgmpConfig {
+                qrv: 2,
+                max_memberships: 20,
+                max_msf: 10,
+                link_local_mcast_reports: true,
+                max_pending_changes: 1024,
+                max_queried_sources: 366,
             },
             neigh: NeighConfig {
                 base_reachable_time: Duration::from_secs(30),

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::event::{Event, Observers};
 use crate::filter::hook::{HookContext, HookPoint, Hooks, Verdict};
 use crate::icmp::ratelimit::RateLimiter;
+use crate::igmp::membership::Memberships;
 use crate::interface::{Interface, Interfaces};
 use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, Rng};
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) sockets: SocketTable,
     pub(crate) tcp: TcpLayer,
     pub(crate) wakers: WakerTable,
+    /// Which socket is in which multicast group.
+    pub(crate) memberships: Memberships,
     pub(crate) icmp_limit: RateLimiter,
     /// Unix time at [`Instant::ZERO`], if the caller told.
     pub(crate) wall_clock: Option<Duration>,
@@ -58,6 +61,7 @@ impl Core {
             tcp: TcpLayer::new(&config, &mut rng),
             wakers: WakerTable::new(config.core.max_wakers, &mut rng),
             icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
+            memberships: Memberships::new(KeyedHash::new(rng.key())),
             wall_clock: None,
             config,
             rng,

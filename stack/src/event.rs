@@ -33,6 +33,8 @@ pub enum Direction {
 pub enum Receiver {
     /// ICMP itself: it answers or obeys.
     Icmp,
+    /// IGMP itself.
+    Igmp,
     /// A ping socket.
     Ping(SocketId),
     /// A raw socket.

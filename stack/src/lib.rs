@@ -6,9 +6,9 @@
 //! same seed and the same calls it makes the same bytes.
 //!
 //! ```text
-//!               socket          ping and raw sockets            Stack::send_to, Stack::recv
+//!               socket          UDP, ping and raw sockets       Stack::send_to, Stack::recv
 //!                 │
-//!            icmp   udp         what the host itself answers
+//!         icmp  igmp  udp       what the host itself answers
 //!                 │
 //!                ipv4           validate, route, reassemble, forward, fragment; five hook points
 //!               ╱    ╲
@@ -107,8 +107,14 @@
 //! - Arriving segments with different urgent pointers, or with a checksum of zero spelled the other
 //!   way, are not put together: they could not be cut again to what they were.
 //! - No redirects are sent on links without Ethernet, unless asked for.
-//! - TCP segments and IGMP messages are answered with "protocol unreachable": there is no TCP and no
-//!   IGMP here yet to know better.
+//! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
+//! - Ports below 1024 are for everybody.
+//! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
+//! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about
+//!   sources are answered with the sources asked about that are wanted (RFC 3376 §5.2); Linux
+//!   obeys the former, and answers the latter with its whole list while it excludes sources.
+//! - A report of a group's change leaves at once, and alone; Linux waits for two ticks and sends
+//!   everything that is pending on the link with it. Nothing is reported on the loopback.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -124,6 +130,7 @@ pub mod event;
 pub mod filter;
 mod flow;
 pub mod icmp;
+pub mod igmp;
 pub mod interface;
 pub mod ipv4;
 mod link;

@@ -5,6 +5,7 @@
 //! neighbour cache and the links.
 
 mod configure;
+mod multicast;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -233,6 +234,7 @@ impl Stack {
         Snapshot {
             ip: self.core.stats.ip,
             icmp: self.core.stats.icmp,
+            igmp: self.core.stats.igmp,
             arp,
             udp: self.core.stats.udp,
             tcp: self.core.stats.tcp,

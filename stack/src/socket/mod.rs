@@ -86,8 +86,7 @@ pub struct SocketOptions {
     pub multicast_loop: bool,
     /// `IP_MULTICAST_IF`: the link that multicasts leave by, unless `bind_link` says.
     pub multicast_link: Option<LinkId>,
-    /// `IP_MULTICAST_ALL`: take the multicasts of every group that the link is in; UDP sockets
-    /// only.
+    /// `IP_MULTICAST_ALL`: receive groups that others on this host have joined, too.
     pub multicast_all: bool,
     /// `SO_REUSEADDR`: share the port with others that have it; UDP sockets only.
     pub reuse_address: bool,

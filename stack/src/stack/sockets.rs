@@ -34,7 +34,7 @@ impl Stack {
         self.core.sockets.open_raw(protocol)
     }
 
-    /// Closes a socket; what it has not received is gone.
+    /// Closes a socket; what it has not received is gone, and it leaves its multicast groups.
     ///
     /// # Errors
     /// No such socket.
@@ -50,6 +50,7 @@ impl Stack {
         let mut socket = self.core.sockets.close(id)?;
         socket.clear(&mut self.core.pool);
         self.core.wakers.wake_all(id);
+        self.leave_all_multicast(id);
         Ok(())
     }
 

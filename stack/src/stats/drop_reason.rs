@@ -112,6 +112,15 @@ drop_reasons! {
     IcmpUnhandled = "ICMP type not handled",
     /// An echo or timestamp request that the settings say to ignore.
     IcmpIgnored = "ICMP request ignored",
+    /// A malformed IGMP message.
+    IgmpMalformed = "malformed IGMP message",
+    /// The IGMP checksum is wrong.
+    IgmpChecksum = "wrong IGMP checksum",
+    /// An IGMP message of a type that is not acted upon.
+    IgmpUnhandled = "IGMP type not handled",
+    /// An IGMP message that nobody should obey: a general query to a group of its own or with
+    /// sources, or one over the loopback.
+    IgmpIgnored = "IGMP message ignored",
     /// A malformed UDP header.
     UdpMalformed = "malformed UDP datagram",
     /// The UDP checksum is wrong.

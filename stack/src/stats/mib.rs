@@ -207,6 +207,36 @@ counters! {
 }
 
 counters! {
+    /// IGMP, named as its IPv6 sibling in `Icmp6` (RFC 2466): Linux has no counters for IGMP.
+    IgmpMib {
+        /// Messages received.
+        in_msgs = "InMsgs",
+        /// Received with an error in them.
+        in_errors = "InErrors",
+        /// Received with a wrong checksum.
+        in_csum_errors = "InCsumErrors",
+        /// Queries received.
+        in_group_memb_queries = "InGroupMembQueries",
+        /// Reports of versions 1 and 2 received.
+        in_group_memb_responses = "InGroupMembResponses",
+        /// Leaves received.
+        in_group_memb_reductions = "InGroupMembReductions",
+        /// Reports of version 3 received.
+        in_v3_reports = "InIGMPv3Reports",
+        /// Messages sent.
+        out_msgs = "OutMsgs",
+        /// Not sent for a problem found here.
+        out_errors = "OutErrors",
+        /// Reports of versions 1 and 2 made.
+        out_group_memb_responses = "OutGroupMembResponses",
+        /// Leaves made.
+        out_group_memb_reductions = "OutGroupMembReductions",
+        /// Reports of version 3 made.
+        out_v3_reports = "OutIGMPv3Reports",
+    }
+}
+
+counters! {
     /// UDP (`Udp`; RFC 4113).
     UdpMib {
         /// Datagrams that were received from a socket.

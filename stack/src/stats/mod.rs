@@ -5,7 +5,7 @@ mod drop_reason;
 mod mib;
 
 pub use drop_reason::DropReason;
-pub use mib::{ArpMib, IcmpMib, IpMib, LinkCounters, TcpExtMib, TcpMib, UdpMib};
+pub use mib::{ArpMib, IcmpMib, IgmpMib, IpMib, LinkCounters, TcpExtMib, TcpMib, UdpMib};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,6 +17,7 @@ use crate::packet::LinkId;
 pub(crate) struct Stats {
     pub(crate) ip: IpMib,
     pub(crate) icmp: IcmpMib,
+    pub(crate) igmp: IgmpMib,
     pub(crate) arp: ArpMib,
     pub(crate) udp: UdpMib,
     pub(crate) tcp: TcpMib,
@@ -29,6 +30,7 @@ impl Default for Stats {
         Stats {
             ip: IpMib::default(),
             icmp: IcmpMib::default(),
+            igmp: IgmpMib::default(),
             arp: ArpMib::default(),
             udp: UdpMib::default(),
             tcp: TcpMib::default(),
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub ip: IpMib,
     /// `Icmp`.
     pub icmp: IcmpMib,
+    /// IGMP.
+    pub igmp: IgmpMib,
     /// Address resolution.
     pub arp: ArpMib,
     /// `Udp`.
