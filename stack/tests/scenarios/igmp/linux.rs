@@ -29,7 +29,7 @@ fn packets_are_those_of_linux() {
 
     let state = format!("{longer}e0ee0000000102000001ef0102030a090001");
     bench.query(5, "0.0.0.0", &[]);
-    assert_eq!(bench.packets(), [state.clone()]);
+    assert_eq!(bench.packets(), std::slice::from_ref(&state));
     bench.query(5, GROUP, &[]);
     assert_eq!(bench.packets(), [state]);
 
