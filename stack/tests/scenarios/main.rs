@@ -17,3 +17,4 @@ mod oddities;
 mod reassembly;
 mod settings;
 mod sockets;
+mod udp;
