@@ -426,7 +426,8 @@ fn packets_that_are_too_long_vanish() {
 /// Ten times so much data.
 fn large_segment(size: u16) -> Packet {
     let mut packet = tcp_frame(0, 10 * usize::from(size));
-    packet.meta.gso = Some(Gso { kind: GsoKind::TcpV4 { ecn: false }, size, segments: 10 });
+    packet.meta.gso =
+        Some(Gso { kind: GsoKind::TcpV4 { ecn: false }, size, segments: 10, fixed_id: false });
     packet
 }
 
