@@ -109,7 +109,6 @@
 //! - No redirects are sent on links without Ethernet, unless asked for.
 //! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
 //! - Ports below 1024 are for everybody.
-//! - TCP segments are answered with "protocol unreachable": there is no TCP here yet to know better.
 //! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about
 //!   sources are answered with the sources asked about that are wanted (RFC 3376 §5.2); Linux
 //!   obeys the former, and answers the latter with its whole list while it excludes sources.

@@ -12,7 +12,6 @@ use super::state::TcpState;
 use super::tcb::{AckPending, Agreed, Limited, Tcb};
 use super::timer::RtxTimer;
 use super::{Cx, Outgoing};
-use crate::flow::PmtuDiscovery;
 use crate::packet::{ChecksumState, Gso, GsoKind};
 use crate::time::Instant;
 use crate::wire::ipv4;

@@ -1,6 +1,7 @@
 //! IGMP, clause by clause (RFC 2236, RFC 3376), from the host's side. The tester is the router.
 
 mod limits;
+mod linux;
 mod sockets;
 mod v2;
 mod v3;
