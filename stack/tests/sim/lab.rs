@@ -137,6 +137,28 @@ fn every_host_has_its_own_chances() {
 }
 
 #[test]
+fn every_wire_has_its_own_chances() {
+    let lossy = Conditions { loss: Probability::new(0.3), ..Conditions::default() };
+    let replies = |seed| {
+        let mut lab = Lab::new(seed);
+        let [a, b] = ["a", "b"].map(|name| lab.add_host(name, Config::default()));
+        [0, 1].map(|subnet| {
+            let ends = ((a, cidr(subnet, 1)), (b, cidr(subnet, 2)));
+            let wire = lab.connect(ends.0, ends.1, Link::new(lossy)).unwrap();
+            lab.introduce(wire).unwrap();
+            let mut pinger = Pinger::new(&mut lab, a, [10, 0, subnet, 2].into(), 56);
+            (0..64).for_each(|_| pinger.send(&mut lab));
+            lab.run_for(ms(1));
+            pinger.replies(&mut lab).into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+        })
+    };
+    let [first, second] = replies(1);
+    assert_ne!(first, second);
+    assert_eq!(replies(1), [first.clone(), second]);
+    assert!(!replies(2).contains(&first));
+}
+
+#[test]
 fn time_stands_still_until_it_is_let_run() {
     let mut pair = Pair::new(1, Conditions { delay: ms(10), ..Conditions::default() }).introduced();
     let lab = &mut pair.lab;
