@@ -253,9 +253,9 @@ impl Content {
 
     /// The finaliser of SplitMix64 over stream and place.
     fn word(self, word: u64) -> u64 {
-        let mut x = word ^ u64::from(self.port) << 48 ^ u64::from(self.way) << 40;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
+        let mut x = word ^ (u64::from(self.port) << 48) ^ (u64::from(self.way) << 40);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
     }
 }
