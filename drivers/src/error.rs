@@ -2,6 +2,8 @@
 
 use std::io;
 
+use tapping_stack::SocketError;
+
 use crate::netlink::NetlinkError;
 
 /// The longest interface name in bytes (`IFNAMSIZ` less the zero byte).
@@ -94,6 +96,12 @@ impl DeviceError {
     }
 }
 
+/// The error of a socket as `std::io` has it: with the same number, kind and text as from the
+/// kernel.
+pub fn io_error(error: SocketError) -> io::Error {
+    io::Error::from_raw_os_error(error.errno())
+}
+
 /// Checks that `name` is one that Linux takes for an interface (`dev_valid_name`).
 ///
 /// # Errors
@@ -121,5 +129,22 @@ pub(crate) fn plain(error: &io::Error) -> String {
     match text.split_once(" (os error ") {
         Some((words, _)) => words.to_owned(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the stack says what the kernel's errors are to `std`, whose kinds of errors
+    /// without a stable name have no name to match on either.
+    #[test]
+    fn socket_errors_are_those_of_the_system() {
+        for error in SocketError::ALL {
+            let io = io_error(*error);
+            assert_eq!(io.raw_os_error(), Some(error.errno()), "{error:?}");
+            assert_eq!(format!("{:?}", io.kind()), format!("{:?}", error.kind()), "{error:?}");
+            assert_eq!(plain(&io), error.to_string(), "{error:?}");
+        }
     }
 }

@@ -28,7 +28,7 @@
 //! }
 //! let socket = runtime.stack_mut(hosts[0]).open_ping(None)?;
 //! let echo = [8, 0, 0, 0, 0, 0, 0, 1, b'h', b'i'];
-//! runtime.stack_mut(hosts[0]).send_to(now, socket, "10.0.0.2".parse()?, &echo)?;
+//! runtime.stack_mut(hosts[0]).send_to(now, socket, "10.0.0.2:0".parse()?, &echo)?;
 //! let reply = loop {
 //!     runtime.turn(None)?;
 //!     if let Some(reply) = runtime.stack_mut(hosts[0]).recv(socket) {

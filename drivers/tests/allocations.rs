@@ -86,7 +86,7 @@ fn stacks_ping(len: usize) -> u64 {
             }
         }
         request(sequence, &mut message);
-        a.0.send_to(now, a.2, B.into(), &message).unwrap();
+        a.0.send_to(now, a.2, (B, 0).into(), &message).unwrap();
         let reply = loop {
             carry(now, &mut a, &mut b);
             carry(now, &mut b, &mut a);
@@ -123,7 +123,7 @@ fn a_stack_pings_itself() {
     assert_steady(|sequence| {
         now += INTERVAL;
         request(sequence, &mut message);
-        stack.send_to(now, socket, A.into(), &message).unwrap();
+        stack.send_to(now, socket, (A, 0).into(), &message).unwrap();
         stack.handle_timeout(now);
         let reply = stack.recv(socket).expect("a reply");
         stack.recycle(reply);
@@ -147,7 +147,7 @@ fn stacks_ping_over_a_veth() {
     assert_steady(|sequence| {
         let now = runtime.now();
         request(sequence, &mut message);
-        runtime.stack_mut(ids[0]).send_to(now, socket, B.into(), &message).unwrap();
+        runtime.stack_mut(ids[0]).send_to(now, socket, (B, 0).into(), &message).unwrap();
         let reply = loop {
             runtime.turn(None).unwrap();
             if let Some(reply) = runtime.stack_mut(ids[0]).recv(socket) {
@@ -175,7 +175,7 @@ fn we_ping_the_kernel(sandbox: Sandbox) {
     assert_steady(|sequence| {
         let now = host.runtime.now();
         request(sequence, &mut message);
-        host.stack().send_to(now, socket, HOST_ADDR.into(), &message).unwrap();
+        host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &message).unwrap();
         turn_until(&mut host, |stack| match stack.recv(socket) {
             Some(reply) => {
                 stack.recycle(reply);

@@ -76,7 +76,7 @@ fn both_ping_at_once(sandbox: Sandbox) {
     for sequence in 0..COUNT {
         kernel.send(OUR_ADDR, &echo(sequence, &data)).unwrap();
         let now = host.runtime.now();
-        host.stack().send_to(now, socket, HOST_ADDR.into(), &echo(sequence, &data)).unwrap();
+        host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &echo(sequence, &data)).unwrap();
         host.turn_until(|stack| {
             while let Some(reply) = stack.recv(socket) {
                 assert_eq!(reply.bytes()[8..], data);
@@ -130,7 +130,7 @@ fn we_see_the_kernel_come_and_go(sandbox: Sandbox) {
     let socket = host.stack().open_ping(None).unwrap();
     host.stack().socket_options(socket).unwrap().receive_errors = true;
     let now = host.runtime.now();
-    host.stack().send_to(now, socket, nobody.into(), &echo(1, b"")).unwrap();
+    host.stack().send_to(now, socket, (nobody, 0).into(), &echo(1, b"")).unwrap();
     let report = host.turn_until(|stack| stack.recv_error(socket));
     assert_eq!(report.error.errno(), libc_ehostunreach());
     assert_eq!(report.destination, nobody);
@@ -153,11 +153,13 @@ fn df_meets_a_smaller_mtu_of_ours(sandbox: Sandbox) {
     let socket = host.stack().open_ping(None).unwrap();
     let now = host.runtime.now();
     host.stack().socket_options(socket).unwrap().pmtu_discovery = PmtuDiscovery::Do;
-    let error =
-        host.stack().send_to(now, socket, HOST_ADDR.into(), &echo(1, &pattern(973))).unwrap_err();
+    let error = host
+        .stack()
+        .send_to(now, socket, (HOST_ADDR, 0).into(), &echo(1, &pattern(973)))
+        .unwrap_err();
     assert_eq!(error.errno(), rustix::io::Errno::MSGSIZE.raw_os_error());
     // 20 and 8 bytes of headers and 972 of data are the MTU.
-    host.stack().send_to(now, socket, HOST_ADDR.into(), &echo(2, &pattern(972))).unwrap();
+    host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &echo(2, &pattern(972))).unwrap();
     let reply = host.turn_until(|stack| stack.recv(socket));
     assert_eq!(reply.bytes()[8..], pattern(972));
     assert!(Ipv4::parse(reply.network()).is_ok());
@@ -165,7 +167,7 @@ fn df_meets_a_smaller_mtu_of_ours(sandbox: Sandbox) {
     // Without DF it goes in fragments, and comes back in one piece of 1500.
     host.stack().socket_options(socket).unwrap().pmtu_discovery = PmtuDiscovery::Dont;
     let now = host.runtime.now();
-    host.stack().send_to(now, socket, HOST_ADDR.into(), &echo(3, &pattern(1400))).unwrap();
+    host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &echo(3, &pattern(1400))).unwrap();
     let reply = host.turn_until(|stack| stack.recv(socket));
     assert_eq!(reply.bytes()[8..], pattern(1400));
     assert!(host.stack().snapshot().ip.frag_creates >= 2);
@@ -193,7 +195,7 @@ fn df_meets_a_smaller_mtu_of_the_kernel(sandbox: Sandbox) {
     let options = host.stack().socket_options(socket).unwrap();
     options.pmtu_discovery = PmtuDiscovery::Do;
     options.receive_errors = true;
-    host.stack().send_to(now, socket, far.into(), &echo(1, &pattern(1000))).unwrap();
+    host.stack().send_to(now, socket, (far, 0).into(), &echo(1, &pattern(1000))).unwrap();
     let report = host.turn_until(|stack| stack.recv_error(socket));
     assert_eq!((report.icmp_type, report.code, report.info), (3, 4, 800));
     assert_eq!(report.offender, Some(HOST_ADDR.into()));
@@ -201,7 +203,7 @@ fn df_meets_a_smaller_mtu_of_the_kernel(sandbox: Sandbox) {
     let now = host.runtime.now();
     assert_eq!(host.stack().path_mtu(now, far.into()).unwrap(), 800);
     let error =
-        host.stack().send_to(now, socket, far.into(), &echo(2, &pattern(1000))).unwrap_err();
+        host.stack().send_to(now, socket, (far, 0).into(), &echo(2, &pattern(1000))).unwrap_err();
     assert_eq!(error.errno(), rustix::io::Errno::MSGSIZE.raw_os_error());
 }
 
@@ -278,7 +280,8 @@ fn a_device_removed_underneath_takes_the_link_down(sandbox: Sandbox) {
     assert!(!host.stack().interfaces().get(link).unwrap().up);
     let socket = host.stack().open_ping(None).unwrap();
     let now = host.runtime.now();
-    let error = host.stack().send_to(now, socket, HOST_ADDR.into(), &echo(2, b"")).unwrap_err();
+    let error =
+        host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &echo(2, b"")).unwrap_err();
     assert_eq!(error.errno(), rustix::io::Errno::NETUNREACH.raw_os_error());
     // And it sleeps to its deadline instead of spinning.
     let deadline = host.runtime.now() + Duration::from_millis(20);

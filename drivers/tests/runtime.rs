@@ -109,7 +109,7 @@ fn a_flush_sends_at_once_and_the_next_turn_tells_what_came() {
     host.ping(B, 0, &pattern(8));
     let socket = host.stack().open_ping(None).unwrap();
     let now = host.runtime.now();
-    host.stack().send_to(now, socket, B.into(), &echo(1, &pattern(8))).unwrap();
+    host.stack().send_to(now, socket, (B, 0).into(), &echo(1, &pattern(8))).unwrap();
     // The request with one, the reply with the other.
     host.runtime.flush().unwrap();
     host.runtime.flush().unwrap();
@@ -166,7 +166,7 @@ fn what_a_device_has_no_room_for_waits_in_order() {
     let total = veth::QUEUE_LEN as u16 + 300;
     for sequence in 0..total {
         let now = host.runtime.now();
-        host.stack().send_to(now, socket, B.into(), &echo(sequence, b"")).unwrap();
+        host.stack().send_to(now, socket, (B, 0).into(), &echo(sequence, b"")).unwrap();
         if sequence % 100 == 0 {
             host.runtime.turn(Some(now)).unwrap();
         }
@@ -219,7 +219,7 @@ fn a_stack_answers_a_replayed_capture() {
     asker.stack().add_neighbour(now, link, B.into(), MacAddr([2, 0, 0, 0, 0, 2])).unwrap();
     let socket = asker.stack().open_ping(None).unwrap();
     for sequence in 0..2 {
-        asker.stack().send_to(now, socket, B.into(), &echo(sequence, b"again")).unwrap();
+        asker.stack().send_to(now, socket, (B, 0).into(), &echo(sequence, b"again")).unwrap();
     }
     asker.runtime.turn(Some(now)).unwrap();
     let mut pool = PacketPool::new(0, 0);

@@ -106,7 +106,7 @@ fn smoltcp_answers_our_ping_over_a_veth() {
     for size in [0, 1, 56, 1000, 1472] {
         let now = host.runtime.now();
         let message = common::echo(size as u16, &pattern(size));
-        host.stack().send_to(now, socket, HOST_ADDR.into(), &message).unwrap();
+        host.stack().send_to(now, socket, (HOST_ADDR, 0).into(), &message).unwrap();
         let reply = host.turn_until(|stack| {
             smoltcp.poll();
             stack.recv(socket)

@@ -216,7 +216,7 @@ impl Session {
         self.ident += 1;
         let mut message = vec![8, 0, 0, 0, 0, 0, 0, 1];
         message.resize(message.len() + usize::from(len), 0);
-        stack.send_to(now, socket, to.into(), &message)?;
+        stack.send_to(now, socket, (to, 0).into(), &message)?;
         self.script.send_echo(0, to, 1, len);
         Ok(())
     }

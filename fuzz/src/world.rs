@@ -454,7 +454,7 @@ impl World {
             data = input.counted().to_vec();
         }
         data.resize(data.len() + usize::from(input.u16()), 0);
-        let sent = self.stack.send_to(self.now, socket, dst.into(), &data);
+        let sent = self.stack.send_to(self.now, socket, (dst, 0).into(), &data);
         sent.hash(&mut self.digest);
     }
 
@@ -512,11 +512,11 @@ impl World {
         let Some(socket) = self.socket(input) else { return };
         // Refusals are part of it.
         let _ = match input.u8() % 4 {
-            0 | 1 => self.stack.bind(socket, address(input).into()),
-            2 => self.stack.connect(socket, address(input).into()),
+            0 | 1 => self.stack.bind(socket, (address(input), 0).into()),
+            2 => self.stack.connect(self.now, socket, (address(input), 0).into()),
             _ => {
                 self.sockets.retain(|other| *other != socket);
-                self.stack.close(socket)
+                self.stack.close(self.now, socket)
             }
         };
     }

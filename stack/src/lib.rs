@@ -34,7 +34,7 @@
 //! let now = Instant::from_millis(1);
 //! let socket = hosts[0].0.open_ping(None).unwrap();
 //! let echo = [8, 0, 0, 0, 0, 0, 0, 1, b'h', b'i'];
-//! hosts[0].0.send_to(now, socket, "10.0.0.2".parse().unwrap(), &echo).unwrap();
+//! hosts[0].0.send_to(now, socket, "10.0.0.2:0".parse().unwrap(), &echo).unwrap();
 //! for turn in 0..8 {
 //!     let (from, to) = (turn % 2, 1 - turn % 2);
 //!     let link = hosts[from].1;
@@ -102,6 +102,7 @@ pub mod route;
 pub mod socket;
 mod stack;
 pub mod stats;
+pub mod tcp;
 pub mod time;
 pub mod timer;
 mod udp;

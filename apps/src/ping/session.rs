@@ -195,7 +195,7 @@ fn open(
     set_options(options, args, group);
     if let Some(addr) = bound {
         stack
-            .bind(socket, addr)
+            .bind(socket, (addr, 0).into())
             .map_err(|error| Failure(format!("cannot send from {addr}: {error}")))?;
     }
     let told = bound.is_some() || link.is_some();
@@ -260,7 +260,8 @@ fn send(
     let message = run.request.message(sequence, wall);
     let now = network.now();
     let stack = network.stack();
-    let (outcome, event) = match stack.send_to(now, run.socket, run.host.addr, message) {
+    let (outcome, event) = match stack.send_to(now, run.socket, (run.host.addr, 0).into(), message)
+    {
         Ok(()) => (Sent::Ok, Some(Event::Sent)),
         Err(SocketError::NoBufferSpace) => (Sent::Busy, None),
         Err(SocketError::MessageTooLong) => match local_mtu(network, run, names, report)? {

@@ -111,7 +111,7 @@ impl Prober {
             options.ttl = Some(ttl);
             options.multicast_ttl = ttl;
         }
-        match stack.send_to(now, self.socket, self.target.into(), &self.message) {
+        match stack.send_to(now, self.socket, (self.target, 0).into(), &self.message) {
             Ok(()) => Ok(()),
             Err(SocketError::MessageTooLong) => Err(self.too_long(network, engine)),
             Err(error) => Err(local_note(error)),

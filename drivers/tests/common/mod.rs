@@ -161,13 +161,13 @@ impl Host {
     pub fn ping(&mut self, to: Ipv4Addr, sequence: u16, data: &[u8]) -> Vec<u8> {
         let now = self.runtime.now();
         let socket = self.stack().open_ping(None).unwrap();
-        self.stack().send_to(now, socket, to.into(), &echo(sequence, data)).unwrap();
+        self.stack().send_to(now, socket, (to, 0).into(), &echo(sequence, data)).unwrap();
         let reply = self.turn_until(|stack| stack.recv(socket));
         assert_eq!((reply.bytes()[0], reply.bytes()[1]), (0, 0), "an echo reply");
         assert_eq!(reply.bytes()[6..8], sequence.to_be_bytes());
         let data = reply.bytes()[8..].to_vec();
         self.stack().recycle(reply);
-        self.stack().close(socket).unwrap();
+        self.stack().close(now, socket).unwrap();
         data
     }
 }

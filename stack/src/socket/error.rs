@@ -4,7 +4,7 @@ use crate::stats::DropReason;
 use crate::wire::icmpv4::Unreachable;
 
 macro_rules! socket_errors {
-    ($($(#[$doc:meta])* $name:ident = $errno:literal, $text:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $errno:literal, $kind:ident, $text:literal;)*) => {
         /// What went wrong, named and numbered as on Linux (errno(3)).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum SocketError {
@@ -12,10 +12,20 @@ macro_rules! socket_errors {
         }
 
         impl SocketError {
+            /// Every error there is.
+            pub const ALL: &'static [SocketError] = &[$(SocketError::$name,)*];
+
             /// The Linux error number.
             pub const fn errno(self) -> i32 {
                 match self {
                     $(SocketError::$name => $errno,)*
+                }
+            }
+
+            /// What kind of error it is to `std::io`.
+            pub const fn kind(self) -> ErrorKind {
+                match self {
+                    $(SocketError::$name => ErrorKind::$kind,)*
                 }
             }
         }
@@ -32,50 +42,115 @@ macro_rules! socket_errors {
 
 socket_errors! {
     /// EPERM.
-    NotPermitted = 1, "Operation not permitted";
+    NotPermitted = 1, PermissionDenied, "Operation not permitted";
     /// EBADF: no such socket.
-    BadSocket = 9, "Bad file descriptor";
+    BadSocket = 9, Uncategorized, "Bad file descriptor";
+    /// EAGAIN: nothing to receive, or no room to send.
+    WouldBlock = 11, WouldBlock, "Resource temporarily unavailable";
+    /// ENOMEM.
+    OutOfMemory = 12, OutOfMemory, "Cannot allocate memory";
     /// EACCES: broadcast without leave, or a prohibit route.
-    PermissionDenied = 13, "Permission denied";
+    PermissionDenied = 13, PermissionDenied, "Permission denied";
     /// ENODEV: no such link.
-    NoSuchDevice = 19, "No such device";
+    NoSuchDevice = 19, Uncategorized, "No such device";
     /// EINVAL.
-    InvalidArgument = 22, "Invalid argument";
+    InvalidArgument = 22, InvalidInput, "Invalid argument";
     /// EMFILE.
-    TooManySockets = 24, "Too many open files";
+    TooManySockets = 24, Uncategorized, "Too many open files";
+    /// EPIPE: sending was shut down.
+    BrokenPipe = 32, BrokenPipe, "Broken pipe";
     /// ENONET: source host isolated.
-    NotOnNetwork = 64, "Machine is not on the network";
+    NotOnNetwork = 64, Uncategorized, "Machine is not on the network";
     /// EPROTO: parameter problem.
-    ProtocolError = 71, "Protocol error";
+    ProtocolError = 71, Uncategorized, "Protocol error";
+    /// EDESTADDRREQ: not connected, and no address given.
+    DestinationAddressRequired = 89, Uncategorized, "Destination address required";
     /// EMSGSIZE.
-    MessageTooLong = 90, "Message too long";
+    MessageTooLong = 90, Uncategorized, "Message too long";
     /// ENOPROTOOPT: protocol unreachable.
-    ProtocolUnavailable = 92, "Protocol not available";
+    ProtocolUnavailable = 92, Uncategorized, "Protocol not available";
+    /// EPROTONOSUPPORT.
+    ProtocolNotSupported = 93, Uncategorized, "Protocol not supported";
     /// EOPNOTSUPP: source route failed.
-    NotSupported = 95, "Operation not supported";
+    NotSupported = 95, Unsupported, "Operation not supported";
     /// EAFNOSUPPORT.
-    AddressFamilyNotSupported = 97, "Address family not supported by protocol";
+    AddressFamilyNotSupported = 97, Uncategorized, "Address family not supported by protocol";
     /// EADDRINUSE.
-    AddressInUse = 98, "Address already in use";
+    AddressInUse = 98, AddrInUse, "Address already in use";
     /// EADDRNOTAVAIL.
-    AddressNotAvailable = 99, "Cannot assign requested address";
+    AddressNotAvailable = 99, AddrNotAvailable, "Cannot assign requested address";
     /// ENETDOWN.
-    NetworkDown = 100, "Network is down";
+    NetworkDown = 100, NetworkDown, "Network is down";
     /// ENETUNREACH.
-    NetworkUnreachable = 101, "Network is unreachable";
+    NetworkUnreachable = 101, NetworkUnreachable, "Network is unreachable";
+    /// ECONNABORTED.
+    ConnectionAborted = 103, ConnectionAborted, "Software caused connection abort";
+    /// ECONNRESET.
+    ConnectionReset = 104, ConnectionReset, "Connection reset by peer";
     /// ENOBUFS.
-    NoBufferSpace = 105, "No buffer space available";
+    NoBufferSpace = 105, Uncategorized, "No buffer space available";
+    /// EISCONN.
+    IsConnected = 106, Uncategorized, "Transport endpoint is already connected";
+    /// ENOTCONN.
+    NotConnected = 107, NotConnected, "Transport endpoint is not connected";
+    /// ETIMEDOUT.
+    TimedOut = 110, TimedOut, "Connection timed out";
     /// ECONNREFUSED: port unreachable.
-    ConnectionRefused = 111, "Connection refused";
+    ConnectionRefused = 111, ConnectionRefused, "Connection refused";
     /// EHOSTDOWN.
-    HostDown = 112, "Host is down";
+    HostDown = 112, Uncategorized, "Host is down";
     /// EHOSTUNREACH.
-    HostUnreachable = 113, "No route to host";
+    HostUnreachable = 113, HostUnreachable, "No route to host";
+    /// EALREADY: a connection is being set up.
+    AlreadyInProgress = 114, Uncategorized, "Operation already in progress";
+    /// EINPROGRESS: the connection is being set up now.
+    InProgress = 115, InProgress, "Operation now in progress";
     /// EREMOTEIO: source quench.
-    RemoteIo = 121, "Remote I/O error";
+    RemoteIo = 121, Uncategorized, "Remote I/O error";
 }
 
 impl core::error::Error for SocketError {}
+
+/// What kind of error a [`SocketError`] is: the `std::io::ErrorKind` of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// EADDRINUSE.
+    AddrInUse,
+    /// EADDRNOTAVAIL.
+    AddrNotAvailable,
+    /// EPIPE.
+    BrokenPipe,
+    /// ECONNABORTED.
+    ConnectionAborted,
+    /// ECONNREFUSED.
+    ConnectionRefused,
+    /// ECONNRESET.
+    ConnectionReset,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// EINPROGRESS.
+    InProgress,
+    /// EINVAL.
+    InvalidInput,
+    /// ENETDOWN.
+    NetworkDown,
+    /// ENETUNREACH.
+    NetworkUnreachable,
+    /// ENOTCONN.
+    NotConnected,
+    /// ENOMEM.
+    OutOfMemory,
+    /// EACCES and EPERM.
+    PermissionDenied,
+    /// ETIMEDOUT.
+    TimedOut,
+    /// One that has no kind of its own there.
+    Uncategorized,
+    /// EOPNOTSUPP.
+    Unsupported,
+    /// EAGAIN.
+    WouldBlock,
+}
 
 impl SocketError {
     /// The error that an ICMP destination unreachable stands for, and whether it is hard: nothing

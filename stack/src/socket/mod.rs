@@ -7,7 +7,7 @@
 mod error;
 mod table;
 
-pub use error::SocketError;
+pub use error::{ErrorKind, SocketError};
 pub(crate) use table::{Quoted, Socket, SocketTable};
 
 use alloc::vec::Vec;
@@ -20,8 +20,19 @@ use crate::wire::ipv4::Protocol;
 /// Names a socket of a stack; a closed socket's name is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketId {
+    pub(crate) class: SocketClass,
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+/// Which table a socket is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(dead_code)]
+pub(crate) enum SocketClass {
+    /// Ping, raw and UDP: [`SocketTable`].
+    Datagram,
+    /// TCP.
+    Tcp,
 }
 
 /// What a socket is for.

@@ -4,7 +4,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::{ErrorOrigin, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions};
+use super::{
+    ErrorOrigin, SocketClass, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions,
+};
 use crate::config::CoreConfig;
 use crate::flow::PmtuDiscovery;
 use crate::packet::{LinkId, Packet};
@@ -144,6 +146,21 @@ impl SocketTable {
         Ok(id)
     }
 
+    /// Gives a ping socket another identifier.
+    pub(crate) fn rename_ping(&mut self, id: SocketId, ident: u16) -> Result<(), SocketError> {
+        let SocketKind::Ping { ident: old } = self.get(id)?.kind else {
+            return Err(SocketError::InvalidArgument);
+        };
+        match self.by_ident.get(&ident) {
+            Some(index) if *index != id.index => return Err(SocketError::AddressInUse),
+            _ => {}
+        }
+        self.by_ident.remove(&old);
+        self.by_ident.insert(ident, id.index);
+        self.get_mut(id)?.kind = SocketKind::Ping { ident };
+        Ok(())
+    }
+
     /// Closes a socket and returns it, for its packets.
     pub(crate) fn close(&mut self, id: SocketId) -> Result<Socket, SocketError> {
         self.get(id)?;
@@ -169,14 +186,22 @@ impl SocketTable {
 
     pub(crate) fn get(&self, id: SocketId) -> Result<&Socket, SocketError> {
         match self.slots.get(id.index as usize) {
-            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
+            Some((generation, Some(socket)))
+                if *generation == id.generation && id.class == SocketClass::Datagram =>
+            {
+                Ok(socket)
+            }
             _ => Err(SocketError::BadSocket),
         }
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Result<&mut Socket, SocketError> {
         match self.slots.get_mut(id.index as usize) {
-            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
+            Some((generation, Some(socket)))
+                if *generation == id.generation && id.class == SocketClass::Datagram =>
+            {
+                Ok(socket)
+            }
             _ => Err(SocketError::BadSocket),
         }
     }
@@ -260,7 +285,11 @@ impl SocketTable {
 
     fn id_at(&self, index: u32) -> Option<SocketId> {
         let (generation, socket) = self.slots.get(index as usize)?;
-        socket.as_ref().map(|_| SocketId { index, generation: *generation })
+        socket.as_ref().map(|_| SocketId {
+            class: SocketClass::Datagram,
+            index,
+            generation: *generation,
+        })
     }
 
     fn insert(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
@@ -305,6 +334,6 @@ impl SocketTable {
         };
         let (generation, slot) = &mut self.slots[index as usize];
         *slot = Some(socket);
-        Ok(SocketId { index, generation: *generation })
+        Ok(SocketId { class: SocketClass::Datagram, index, generation: *generation })
     }
 }

@@ -1,13 +1,15 @@
 //! The sockets of a stack, as their users see them.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Stack;
 use crate::core::Core;
 use crate::flow::Flow;
 use crate::ipv4::{SendError, prepare_options};
 use crate::packet::Packet;
-use crate::socket::{Socket, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions};
+use crate::socket::{
+    Socket, SocketClass, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions,
+};
 use crate::time::Instant;
 use crate::wire::icmpv4::{self, types};
 use crate::wire::ipv4::{Ipv4, Protocol};
@@ -33,7 +35,15 @@ impl Stack {
     ///
     /// # Errors
     /// No such socket.
-    pub fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
+    pub fn close(&mut self, now: Instant, id: SocketId) -> Result<(), SocketError> {
+        self.advance(now);
+        match id.class {
+            SocketClass::Datagram => self.close_datagram(id),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    fn close_datagram(&mut self, id: SocketId) -> Result<(), SocketError> {
         let mut socket = self.core.sockets.close(id)?;
         while let Some(packet) = socket.next_packet() {
             self.core.pool.put(packet);
@@ -64,10 +74,19 @@ impl Stack {
     /// received. 0.0.0.0 undoes it. A raw socket may be bound to a group or a broadcast address,
     /// too; what it sends then comes from the address that the route chooses.
     ///
+    /// The port is the identifier of a ping socket, and means nothing to a raw one.
+    ///
     /// # Errors
-    /// No such socket, or not an address of ours.
-    pub fn bind(&mut self, id: SocketId, addr: IpAddr) -> Result<(), SocketError> {
-        let addr = v4(addr)?;
+    /// No such socket, not an address of ours, or the identifier is in use.
+    pub fn bind(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        match id.class {
+            SocketClass::Datagram => self.bind_datagram(id, addr),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    fn bind_datagram(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        let (addr, port) = v4(addr)?;
         let is_own = addr.is_unspecified() || self.core.routes.is_local(addr);
         let is_many = self.core.is_for_many(addr);
         let socket = self.core.sockets.get_mut(id)?;
@@ -76,6 +95,10 @@ impl Stack {
         if !bindable {
             return Err(SocketError::AddressNotAvailable);
         }
+        if !is_raw && port != 0 {
+            self.core.sockets.rename_ping(id, port)?;
+        }
+        let socket = self.core.sockets.get_mut(id)?;
         socket.local = Some(addr).filter(|addr| !addr.is_unspecified());
         socket.bound = socket.local.is_some();
         Ok(())
@@ -86,8 +109,21 @@ impl Stack {
     ///
     /// # Errors
     /// No such socket, no route, or broadcast without leave.
-    pub fn connect(&mut self, id: SocketId, addr: IpAddr) -> Result<(), SocketError> {
-        let addr = v4(addr)?;
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        addr: SocketAddr,
+    ) -> Result<(), SocketError> {
+        self.advance(now);
+        match id.class {
+            SocketClass::Datagram => self.connect_datagram(id, addr),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    fn connect_datagram(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        let (addr, _) = v4(addr)?;
         let socket = self.core.sockets.get(id)?;
         let src = match addr.is_unspecified() {
             true => None,
@@ -117,11 +153,11 @@ impl Stack {
         &mut self,
         now: Instant,
         id: SocketId,
-        dst: IpAddr,
+        dst: SocketAddr,
         data: &[u8],
     ) -> Result<(), SocketError> {
         self.advance(now);
-        let dst = v4(dst)?;
+        let (dst, _) = v4(dst)?;
         let socket = self.core.sockets.get(id)?;
         // RFC 1122 §3.2.1.7: no datagram is sent with TTL 0; Linux refuses IP_TTL 0.
         if socket.options.ttl == Some(0) {
@@ -193,7 +229,8 @@ impl Stack {
     /// No route, or only one that refuses.
     pub fn path_mtu(&mut self, now: Instant, dst: IpAddr) -> Result<usize, SocketError> {
         self.advance(now);
-        self.ipv4.path_mtu(&mut self.core, v4(dst)?)
+        let (dst, _) = v4(SocketAddr::new(dst, 0))?;
+        self.ipv4.path_mtu(&mut self.core, dst)
     }
 
     fn report_refusal(
@@ -254,9 +291,9 @@ fn fill_echo(message: &mut [u8], ident: u16) -> Result<(), ()> {
     }
 }
 
-fn v4(addr: IpAddr) -> Result<Ipv4Addr, SocketError> {
+fn v4(addr: SocketAddr) -> Result<(Ipv4Addr, u16), SocketError> {
     match addr {
-        IpAddr::V4(addr) => Ok(addr),
-        IpAddr::V6(_) => Err(SocketError::AddressFamilyNotSupported),
+        SocketAddr::V4(addr) => Ok((*addr.ip(), addr.port())),
+        SocketAddr::V6(_) => Err(SocketError::AddressFamilyNotSupported),
     }
 }

@@ -160,7 +160,7 @@ fn a_tentative_address_is_neither_used_nor_answered_for() {
     let socket = bench.lab.stack(bench.host).open_ping(None).unwrap();
     let sent = bench.lab.send(bench.host, socket, ip(PEER), &echo(0, 1, b""));
     assert_eq!(sent, Err(SocketError::NetworkUnreachable));
-    let bound = bench.lab.stack(bench.host).bind(socket, IpAddr::V4(ip(US)));
+    let bound = bench.lab.stack(bench.host).bind(socket, (ip(US), 0).into());
     assert_eq!(bound, Err(SocketError::AddressNotAvailable));
     bench.lab.heard(bench.tester);
     bench.broadcast(arp_request(bench.tester.mac, ip(PEER), ip(US)));

@@ -28,7 +28,7 @@ fn ping(lab: &mut Lab, from: Host, to: &str, len: usize) {
     let socket = lab.stack(from).open_ping(None).unwrap();
     lab.send(from, socket, ip(to), &echo(0, 1, &vec![7; len])).unwrap();
     assert_eq!(lab.received(from, socket).len(), 1, "the reply");
-    lab.stack(from).close(socket).unwrap();
+    lab.close(from, socket).unwrap();
 }
 
 /// Accepts everything, or drops everything at one point.

@@ -128,7 +128,7 @@ mod sources {
     #[test]
     fn loopback_addresses_do_not_leave_the_host() {
         let (mut bench, socket) = routed();
-        bench.stack().bind(socket, Ipv4Addr::LOCALHOST.into()).unwrap();
+        bench.stack().bind(socket, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let sent = bench.lab.send(bench.host, socket, ip(FAR), &request(64));
         assert_eq!(sent, Err(SocketError::InvalidArgument));
         assert!(bench.lab.heard(bench.tester).is_empty());
@@ -530,7 +530,7 @@ mod to_many {
         let sent = bench.lab.send(bench.host, socket, Ipv4Addr::BROADCAST, b"to all");
         assert_eq!(sent, Err(SocketError::NetworkUnreachable));
         // Linux `ip_route_output_key_hash`: a source address says which link.
-        bench.stack().bind(socket, ip(HERE).into()).unwrap();
+        bench.stack().bind(socket, (ip(HERE), 0).into()).unwrap();
         bench.lab.send(bench.host, socket, Ipv4Addr::BROADCAST, b"to all").unwrap();
         assert_eq!(bench.lab.heard_ip(bench.tester).len(), 1);
     }
@@ -625,8 +625,8 @@ mod loopback {
         let (mut bench, socket) = routed();
         let now = bench.lab.now();
         for _ in 0..1200 {
-            let localhost = Ipv4Addr::LOCALHOST.into();
-            bench.stack().send_to(now, socket, localhost, &request(64)).unwrap();
+            let localhost = Ipv4Addr::LOCALHOST;
+            bench.stack().send_to(now, socket, (localhost, 0).into(), &request(64)).unwrap();
         }
         assert_eq!(bench.snapshot().dropped(DropReason::BacklogFull), 200);
         bench.lab.settle();
@@ -737,7 +737,7 @@ mod refusals {
         let (mut bench, socket) = routed();
         let now = bench.lab.now();
         for _ in 0..1100 {
-            bench.stack().send_to(now, socket, ip(FAR).into(), &request(64)).unwrap();
+            bench.stack().send_to(now, socket, (ip(FAR), 0).into(), &request(64)).unwrap();
         }
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.dropped(DropReason::TxQueueFull), 100);

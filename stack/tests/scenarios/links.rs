@@ -34,10 +34,10 @@ fn a_removed_link_leaves_nothing_to_the_next_one() {
     let new = stack.add_link(config).unwrap();
     assert!(new > link, "a number of its own");
     stack.add_address(now, new, "10.0.0.1/24".parse().unwrap()).unwrap();
-    let sent = stack.send_to(now, socket, peer, &echo(0, 1, b""));
+    let sent = stack.send_to(now, socket, (peer, 0).into(), &echo(0, 1, b""));
     assert_eq!(sent, Err(SocketError::NoSuchDevice), "bound to the link that has gone");
     stack.socket_options(socket).unwrap().bind_link = None;
-    stack.send_to(now, socket, peer, &echo(0, 1, b"")).unwrap();
+    stack.send_to(now, socket, (peer, 0).into(), &echo(0, 1, b"")).unwrap();
     let question = stack.poll_transmit(now, new).unwrap();
     assert_eq!(&question.bytes()[..6], &[0xff; 6], "asks who has the address");
     assert!(stack.poll_transmit(now, link).is_none());

@@ -91,7 +91,7 @@ mod ping {
             // Filled in, with the checksum (the laboratory checks it).
             assert_eq!((icmp_in(&packet).ident(), icmp_in(&packet).sequence()), (ident, 3));
         }
-        bench.stack().close(taken).unwrap();
+        bench.lab.close(bench.host, taken).unwrap();
         bench.stack().open_ping(Some(7)).unwrap();
     }
 
@@ -117,7 +117,7 @@ mod ping {
         }
         assert_eq!(lab.stack(host).open_ping(None), Err(SocketError::TooManySockets));
         assert_eq!(lab.stack(host).open_raw(Protocol::UDP), Err(SocketError::TooManySockets));
-        lab.stack(host).close(first).unwrap();
+        lab.close(host, first).unwrap();
         lab.stack(host).open_ping(None).unwrap();
     }
 
@@ -149,14 +149,14 @@ mod ping {
     fn a_bound_socket_uses_its_address_only() {
         let mut bench = bench();
         let socket = bench.stack().open_ping(Some(7)).unwrap();
-        bench.stack().bind(socket, ip("10.0.0.5").into()).unwrap();
+        bench.stack().bind(socket, (ip("10.0.0.5"), 0).into()).unwrap();
         send(&mut bench, socket, PEER, &echo(0, 1, b"")).unwrap();
         let packet = bench.lab.heard_one_ip(bench.tester);
         assert_eq!(ipv4(&packet).src(), ip("10.0.0.5"));
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), [DropReason::NoSocket]);
         assert_eq!(bench.give(&reply(PEER, "10.0.0.5", 7)), []);
         assert_eq!(received(&mut bench, socket).len(), 1);
-        bench.stack().bind(socket, Ipv4Addr::UNSPECIFIED.into()).unwrap();
+        bench.stack().bind(socket, (Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), []);
     }
 
@@ -168,8 +168,8 @@ mod ping {
             let socket = bench.stack().open_ping(Some(7)).unwrap();
             let gone: Ipv4Addr = if connected { ip(HERE) } else { ip("10.0.0.5") };
             match connected {
-                true => bench.stack().connect(socket, ip(PEER).into()).unwrap(),
-                false => bench.stack().bind(socket, gone.into()).unwrap(),
+                true => bench.lab.connect(bench.host, socket, (ip(PEER), 0).into()).unwrap(),
+                false => bench.stack().bind(socket, (gone, 0).into()).unwrap(),
             }
             let (now, link) = (bench.lab.now(), bench.link);
             bench.stack().remove_address(now, link, gone.into()).unwrap();
@@ -190,14 +190,17 @@ mod ping {
         let mut bench = bench();
         let socket = bench.stack().open_ping(None).unwrap();
         for addr in [PEER, "192.0.2.1", "224.0.0.1", "255.255.255.255", "10.0.0.255"] {
-            let bound = bench.stack().bind(socket, ip(addr).into());
+            let bound = bench.stack().bind(socket, (ip(addr), 0).into());
             assert_eq!(bound, Err(SocketError::AddressNotAvailable), "{addr}");
         }
         for addr in [HERE, "127.0.0.1", "127.1.2.3"] {
-            assert_eq!(bench.stack().bind(socket, ip(addr).into()), Ok(()), "{addr}");
+            assert_eq!(bench.stack().bind(socket, (ip(addr), 0).into()), Ok(()), "{addr}");
         }
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
-        assert_eq!(bench.stack().bind(socket, v6), Err(SocketError::AddressFamilyNotSupported));
+        assert_eq!(
+            bench.stack().bind(socket, (v6, 0).into()),
+            Err(SocketError::AddressFamilyNotSupported)
+        );
     }
 
     /// connect(2): only the peer is heard, and the source address is settled (Linux
@@ -206,17 +209,17 @@ mod ping {
     fn a_connected_socket_hears_its_peer_only() {
         let mut bench = bench();
         let socket = bench.stack().open_ping(Some(7)).unwrap();
-        bench.stack().connect(socket, ip(PEER).into()).unwrap();
+        bench.lab.connect(bench.host, socket, (ip(PEER), 0).into()).unwrap();
         assert_eq!(bench.give(&reply(OTHER, HERE, 7)), [DropReason::NoSocket]);
         assert_eq!(bench.give(&reply(PEER, "10.0.0.5", 7)), [DropReason::NoSocket]);
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), []);
-        bench.stack().connect(socket, Ipv4Addr::UNSPECIFIED.into()).unwrap();
+        bench.lab.connect(bench.host, socket, (Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         assert_eq!(bench.give(&reply(OTHER, "10.0.0.5", 7)), []);
         assert_eq!(received(&mut bench, socket).len(), 2);
         // What was bound stays bound.
-        bench.stack().bind(socket, ip("10.0.0.5").into()).unwrap();
-        bench.stack().connect(socket, ip(PEER).into()).unwrap();
-        bench.stack().connect(socket, Ipv4Addr::UNSPECIFIED.into()).unwrap();
+        bench.stack().bind(socket, (ip("10.0.0.5"), 0).into()).unwrap();
+        bench.lab.connect(bench.host, socket, (ip(PEER), 0).into()).unwrap();
+        bench.lab.connect(bench.host, socket, (Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         assert_eq!(bench.give(&reply(OTHER, HERE, 7)), [DropReason::NoSocket]);
     }
 
@@ -225,13 +228,13 @@ mod ping {
     fn where_a_socket_cannot_connect_to() {
         let mut bench = bench();
         let socket = bench.stack().open_ping(Some(7)).unwrap();
-        let connected = bench.stack().connect(socket, ip("192.0.2.1").into());
+        let connected = bench.lab.connect(bench.host, socket, (ip("192.0.2.1"), 0).into());
         assert_eq!(connected, Err(SocketError::NetworkUnreachable));
-        let connected = bench.stack().connect(socket, ip("10.0.0.255").into());
+        let connected = bench.lab.connect(bench.host, socket, (ip("10.0.0.255"), 0).into());
         assert_eq!(connected, Err(SocketError::PermissionDenied));
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), [], "not connected");
         bench.stack().socket_options(socket).unwrap().broadcast = true;
-        bench.stack().connect(socket, ip("10.0.0.255").into()).unwrap();
+        bench.lab.connect(bench.host, socket, (ip("10.0.0.255"), 0).into()).unwrap();
     }
 
     /// socket(7), SO_BINDTODEVICE.
@@ -377,9 +380,9 @@ mod raw {
     fn addresses_must_fit() {
         let mut bench = bench();
         let bound = bench.stack().open_raw(Protocol(200)).unwrap();
-        bench.stack().bind(bound, ip("10.0.0.5").into()).unwrap();
+        bench.stack().bind(bound, (ip("10.0.0.5"), 0).into()).unwrap();
         let connected = bench.stack().open_raw(Protocol(200)).unwrap();
-        bench.stack().connect(connected, ip(OTHER).into()).unwrap();
+        bench.lab.connect(bench.host, connected, (ip(OTHER), 0).into()).unwrap();
         let elsewhere = bench.stack().open_raw(Protocol(200)).unwrap();
         bench.stack().socket_options(elsewhere).unwrap().bind_link = Some(LinkId::LOOPBACK);
         // RFC 1122 §3.2.2.1: then nobody wants the protocol.
@@ -397,7 +400,7 @@ mod raw {
         for addr in ["224.0.0.1", "255.255.255.255", "10.0.0.255"] {
             let mut bench = bench();
             let socket = bench.stack().open_raw(Protocol(200)).unwrap();
-            bench.stack().bind(socket, ip(addr).into()).unwrap();
+            bench.stack().bind(socket, (ip(addr), 0).into()).unwrap();
             let packet = Ip::new(ip(PEER), ip(addr), Protocol(200), vec![1]).build();
             assert_eq!(bench.give(&packet), []);
             assert_eq!(received(&mut bench, socket), [packet]);
@@ -408,7 +411,7 @@ mod raw {
         }
         let mut bench = bench();
         let socket = bench.stack().open_raw(Protocol(200)).unwrap();
-        let bound = bench.stack().bind(socket, ip(PEER).into());
+        let bound = bench.stack().bind(socket, (ip(PEER), 0).into());
         assert_eq!(bound, Err(SocketError::AddressNotAvailable));
     }
 
@@ -502,7 +505,7 @@ mod raw {
         // Not about another protocol, nor about a destination that it is not connected to.
         let foreign = Ip::new(ip(HERE), ip(PEER), Protocol(201), vec![0; 8]).build();
         bench.give(&Ip::icmp(ip(PEER), ip(HERE), icmp(refused, &foreign)).build());
-        bench.stack().connect(socket, ip(OTHER).into()).unwrap();
+        bench.lab.connect(bench.host, socket, (ip(OTHER), 0).into()).unwrap();
         bench.give(&Ip::icmp(ip(PEER), ip(HERE), icmp(refused, &sent)).build());
         assert!(bench.stack().recv_error(socket).is_none());
     }
@@ -723,14 +726,14 @@ mod life {
         let mut bench = bench();
         let old = bench.stack().open_ping(Some(7)).unwrap();
         bench.give(&reply(PEER, HERE, 7));
-        bench.stack().close(old).unwrap();
+        bench.lab.close(bench.host, old).unwrap();
         let raw = bench.stack().open_raw(Protocol(200)).unwrap();
         assert_ne!(raw, old);
         let stale = Err(SocketError::BadSocket);
         assert_eq!(SocketError::BadSocket.errno(), 9);
-        assert_eq!(bench.stack().close(old), stale);
-        assert_eq!(bench.stack().bind(old, ip(HERE).into()), stale);
-        assert_eq!(bench.stack().connect(old, ip(PEER).into()), stale);
+        assert_eq!(bench.lab.close(bench.host, old), stale);
+        assert_eq!(bench.stack().bind(old, (ip(HERE), 0).into()), stale);
+        assert_eq!(bench.lab.connect(bench.host, old, (ip(PEER), 0).into()), stale);
         assert_eq!(send(&mut bench, old, PEER, &echo(7, 1, b"")), stale);
         assert!(bench.stack().socket_options(old).is_err());
         assert!(bench.stack().socket_kind(old).is_err());
@@ -738,7 +741,7 @@ mod life {
         assert!(bench.stack().recv_error(old).is_none());
         assert!(!bench.stack().is_readable(old));
         assert_eq!(bench.give(&reply(PEER, HERE, 7)), [DropReason::NoSocket]);
-        bench.stack().close(raw).unwrap();
+        bench.lab.close(bench.host, raw).unwrap();
         let unknown = Ip::new(ip(PEER), ip(HERE), Protocol(200), vec![1; 9]).build();
         assert_eq!(bench.give(&unknown), [DropReason::UnknownProtocol]);
     }
@@ -753,7 +756,7 @@ mod life {
             bench.give(&packet);
         }
         let before = bench.stack().pool().free().0;
-        bench.stack().close(socket).unwrap();
+        bench.lab.close(bench.host, socket).unwrap();
         assert_eq!(bench.stack().pool().free().0, before + 10);
     }
 
@@ -762,7 +765,7 @@ mod life {
         let mut bench = bench();
         let socket = bench.stack().open_ping(None).unwrap();
         let (now, v6) = (bench.lab.now(), IpAddr::V6(Ipv6Addr::LOCALHOST));
-        let sent = bench.stack().send_to(now, socket, v6, &echo(1, 1, b""));
+        let sent = bench.stack().send_to(now, socket, (v6, 0).into(), &echo(1, 1, b""));
         assert_eq!(sent, Err(SocketError::AddressFamilyNotSupported));
         assert_eq!(sent.unwrap_err().errno(), 97);
     }

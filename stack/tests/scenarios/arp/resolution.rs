@@ -136,7 +136,7 @@ fn the_request_comes_from_the_source_of_the_waiting_packet() {
     let second = "10.0.7.7/16".parse().unwrap();
     bench.lab.stack(bench.host).add_address(now, link, second).unwrap();
     let socket = bench.socket;
-    bench.lab.stack(bench.host).bind(socket, IpAddr::V4(ip("10.0.7.7"))).unwrap();
+    bench.lab.stack(bench.host).bind(socket, (ip("10.0.7.7"), 0).into()).unwrap();
     bench.ping(PEER);
     assert_eq!(bench.lab.heard_arp(bench.tester)[0].message.sender_ip, ip("10.0.7.7"));
 }

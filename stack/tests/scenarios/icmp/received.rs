@@ -91,7 +91,7 @@ fn errors_about_other_packets_do_not_reach_ping_sockets() {
     ];
     // From an address to which the socket is not bound.
     quotes.push(Ip::icmp(ip("10.0.0.3"), ip(FAR), echo(7, 3, b"")));
-    sockets.stack().bind(seven, IpAddr::V4(ip(US))).unwrap();
+    sockets.stack().bind(seven, (ip(US), 0).into()).unwrap();
     for quoted in quotes {
         sockets.error(HOST, &quoted.build(), 548);
         assert!(sockets.report(seven).is_none(), "{quoted:?}");
@@ -129,7 +129,7 @@ fn a_raw_icmp_socket_gets_the_message_and_the_error() {
 fn a_connected_raw_socket_hears_only_of_its_peer() {
     let mut sockets = Sockets::new();
     let udp = sockets.raw(Protocol::UDP);
-    sockets.stack().connect(udp, IpAddr::V4(ip(PEER))).unwrap();
+    sockets.bench.lab.connect(sockets.bench.host, udp, (ip(PEER), 0).into()).unwrap();
     sockets.error(HOST, &Ip::udp(ip(US), ip(FAR), 5, 6, b"data").build(), 548);
     assert!(sockets.report(udp).is_none());
     sockets.error(HOST, &Ip::udp(ip(US), ip(PEER), 5, 6, b"data").build(), 548);
@@ -312,7 +312,7 @@ fn without_receive_errors_hard_errors_reach_a_connected_socket_once() {
     sockets.stack().socket_options(socket).unwrap().receive_errors = false;
     sockets.error(port, &our_echo(7), 28);
     assert_eq!(sockets.stack().take_error(socket), Ok(None), "not connected");
-    sockets.stack().connect(socket, IpAddr::V4(ip(FAR))).unwrap();
+    sockets.bench.lab.connect(sockets.bench.host, socket, (ip(FAR), 0).into()).unwrap();
     sockets.error(HOST, &our_echo(7), 28);
     assert_eq!(sockets.stack().take_error(socket), Ok(None), "not hard");
     sockets.error(port, &our_echo(7), 28);

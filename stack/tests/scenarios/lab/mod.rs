@@ -11,14 +11,14 @@ mod frames;
 pub use events::{Record, Seen, neighbour_states, stages};
 pub use frames::*;
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tapping_stack::socket::SocketId;
 use tapping_stack::stats::{DropReason, Snapshot};
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::wire::{IpCidr, MacAddr};
-use tapping_stack::{Config, LinkConfig, LinkId, Packet, Stack};
+use tapping_stack::{Config, LinkConfig, LinkId, Packet, SocketError, Stack};
 
 /// Rounds in which frames may go back and forth without time passing.
 const MAX_ROUNDS: usize = 20_000;
@@ -261,11 +261,28 @@ impl Lab {
         socket: SocketId,
         dst: Ipv4Addr,
         data: &[u8],
-    ) -> Result<(), tapping_stack::SocketError> {
+    ) -> Result<(), SocketError> {
         let now = self.now;
-        let sent = self.hosts[host.0].stack.send_to(now, socket, IpAddr::V4(dst), data);
+        let sent = self.hosts[host.0].stack.send_to(now, socket, (dst, 0).into(), data);
         self.settle();
         sent
+    }
+
+    /// Connects a host's socket.
+    pub fn connect(
+        &mut self,
+        host: Host,
+        socket: SocketId,
+        addr: SocketAddr,
+    ) -> Result<(), SocketError> {
+        let now = self.now;
+        self.hosts[host.0].stack.connect(now, socket, addr)
+    }
+
+    /// Closes a host's socket.
+    pub fn close(&mut self, host: Host, socket: SocketId) -> Result<(), SocketError> {
+        let now = self.now;
+        self.hosts[host.0].stack.close(now, socket)
     }
 
     /// Everything a host's socket has received, as bytes.

@@ -1,0 +1,5 @@
+//! Transmission Control Protocol (RFC 9293).
+
+pub mod cc;
+pub mod rate;
+pub mod rtt;
