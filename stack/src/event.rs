@@ -36,6 +36,8 @@ pub enum Receiver {
     Ping(SocketId),
     /// A raw socket.
     Raw(SocketId),
+    /// A UDP socket.
+    Udp(SocketId),
 }
 
 /// One stage. A packet's [`bytes`](crate::packet::PacketBuffer::bytes) begin with the header that the stage works on.

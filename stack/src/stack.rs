@@ -9,6 +9,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod udp;
 
 pub use configure::ConfigError;
 

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::flow::{Flow, PmtuDiscovery};
-use crate::packet::{LinkId, Packet, PacketType};
+use crate::packet::{ChecksumState, LinkId, Packet, PacketType};
 use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
@@ -91,6 +91,7 @@ impl Ipv4Layer {
         .emit(header);
         packet.mark_network();
         packet.meta.mark = flow.mark;
+        seed_checksum(&mut packet, route.src, dst, flow.protocol, header_len);
         if !flow.options.is_empty() {
             options::record(core, &mut packet, route.src, options::Station::Sender);
         }
@@ -365,6 +366,25 @@ fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usi
         PmtuDiscovery::Probe => (route.link_mtu, route.link_mtu),
     };
     if len > limit { Err(mtu) } else { Ok(()) }
+}
+
+/// Puts the sum of the pseudo-header, which the transport could not know before the route, into a
+/// checksum still to be finished.
+fn seed_checksum(
+    packet: &mut Packet,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    protocol: Protocol,
+    header_len: usize,
+) {
+    let ChecksumState::Partial { offset, .. } = packet.meta.checksum else { return };
+    packet.meta.checksum = ChecksumState::Partial { start: header_len as u16, offset };
+    let transport_len = packet.transport().len() as u16;
+    let sum = ipv4::pseudo_header_sum(src, dst, protocol, transport_len).fold();
+    let offset = usize::from(offset);
+    if let Some(field) = packet.transport_mut().get_mut(offset..offset + 2) {
+        field.copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 /// What the route of a packet depends on.

@@ -118,6 +118,8 @@ drop_reasons! {
     NoSocket = "no socket",
     /// The socket's receive queue is full.
     SocketQueueFull = "socket receive queue full",
+    /// The receive queues of all UDP sockets take all the memory they may.
+    UdpMemory = "no memory for UDP",
 }
 
 impl core::fmt::Display for DropReason {
