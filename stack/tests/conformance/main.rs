@@ -16,6 +16,8 @@ mod report;
 #[allow(dead_code, unused_imports)]
 mod lab;
 
+mod host;
+
 mod rfc1122_udp;
 mod rfc2018;
 mod rfc768;

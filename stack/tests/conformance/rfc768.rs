@@ -2,8 +2,14 @@
 
 use core::net::Ipv4Addr;
 
+use tapping_stack::SocketError;
+use tapping_stack::socket::PacketInfo;
+use tapping_stack::stats::DropReason;
 use tapping_stack::wire::ipv4::pseudo_header_sum;
 use tapping_stack::wire::{Checksum, Protocol, Udp, UdpRepr, udp};
+
+use crate::host::{self, Bench, PEER, US};
+use crate::lab::*;
 
 conformance! {
     "RFC 768", "User datagrams";
@@ -18,6 +24,14 @@ conformance! {
         => a_zero_checksum_is_sent_as_ones;
     Rule "RFC768-zero-received" "Fields" "A checksum of zero means that the sender made none."
         => a_received_zero_is_no_checksum;
+    Rule "RFC768-source-zero" "Fields" "A source port of zero means that there is none; the datagram is taken all the same."
+        => a_source_port_of_zero_is_taken;
+    Rule "RFC768-empty" "Fields" "A datagram may be empty, in both directions."
+        => a_datagram_may_be_empty;
+    Rule "RFC768-longest" "Fields" "The longest datagram has 65507 bytes of data; more is refused."
+        => the_longest_datagram;
+    Linux "RFC768-queue" "Interface" "What a receiver has not read is bounded in bytes; what does not fit is dropped and counted."
+        => the_receive_queue_is_bounded;
 }
 
 const A: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -92,4 +106,54 @@ fn a_received_zero_is_no_checksum() {
     assert!(Udp::parse(&bytes).unwrap().verify_checksum(pseudo(999)), "whatever it would be");
     bytes[7] = 1;
     assert!(!Udp::parse(&bytes).unwrap().verify_checksum(pseudo(12)));
+}
+
+fn a_source_port_of_zero_is_taken() {
+    let mut bench = Bench::new();
+    let socket = bench.udp(US, 9);
+    bench.inject_quietly(&Ip::udp(PEER, US, 0, 9, b"no answer"));
+    let packet = bench.received_one(socket);
+    assert_eq!(packet.bytes(), b"no answer");
+    assert_eq!(PacketInfo::of(&packet).unwrap().source, (PEER, 0).into());
+}
+
+fn a_datagram_may_be_empty() {
+    let mut bench = Bench::new();
+    let socket = bench.udp(US, 9);
+    let sent = bench.sent_to(socket, PEER, b"");
+    assert_eq!((udp_in(&sent).len(), ipv4(&sent).payload().len()), (8, 8));
+    bench.inject_quietly(&host::datagram(US, 9, b""));
+    assert_eq!(bench.received(socket), [b""]);
+}
+
+/// From one socket of the host to another, so that it is fragmented nowhere.
+fn the_longest_datagram() {
+    let mut bench = Bench::new();
+    let (from, to) = (bench.udp(US, 9), bench.udp(US, 10));
+    let longest = vec![0x5a; 65_507];
+    assert_eq!(bench.send_to(from, (US, 10), &longest), Ok(()));
+    assert_eq!(bench.received(to), [longest]);
+    let refused = bench.send_to(from, (US, 10), &vec![0x5a; 65_508]);
+    assert_eq!(refused, Err(SocketError::MessageTooLong));
+}
+
+fn the_receive_queue_is_bounded() {
+    let mut bench = Bench::new();
+    let socket = bench.udp(US, 9);
+    let limit = 20_000;
+    bench.stack().socket_options(socket).unwrap().receive_buffer = limit;
+    for n in 0..100u8 {
+        bench.inject_quietly(&host::datagram(US, 9, &[n; 1000]));
+    }
+    let drops = bench.lab.drops(bench.host).len();
+    let received = bench.received(socket);
+    assert_eq!(received.len() + drops, 100);
+    assert!(!received.is_empty() && received.len() <= limit / 1000, "{}", received.len());
+    assert!((0..).zip(&received).all(|(n, data)| *data == [n; 1000]), "the oldest ones stay");
+    let snapshot = bench.lab.snapshot(bench.host);
+    assert_eq!(snapshot.udp.rcvbuf_errors, drops as u64);
+    assert_eq!(snapshot.dropped(DropReason::SocketQueueFull), drops as u64);
+    // Reading makes room.
+    bench.inject_quietly(&host::datagram(US, 9, b"room"));
+    assert_eq!(bench.received(socket), [b"room"]);
 }
