@@ -16,12 +16,16 @@ mod report;
 #[allow(dead_code, unused_imports)]
 mod lab;
 
+mod congestion;
 mod host;
 
 mod rfc1122_udp;
 mod rfc2018;
+mod rfc6298;
 mod rfc768;
 mod rfc9293;
+mod rfc9406;
+mod rfc9438;
 
 use table::Group;
 
@@ -30,7 +34,10 @@ const TABLE: &[Group] = &[
     rfc9293::header::GROUP,
     rfc9293::options::GROUP,
     rfc9293::sequence::GROUP,
+    rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc9438::GROUP,
+    rfc9406::GROUP,
     rfc768::GROUP,
     rfc1122_udp::GROUP,
 ];
