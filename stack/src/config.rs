@@ -155,7 +155,7 @@ pub struct CoreConfig {
     pub netdev_budget: usize,
     /// Free 2 KiB buffers kept for reuse.
     pub pool_small: usize,
-    /// Free 64 KiB buffers kept for reuse.
+    /// Free buffers kept for reuse of each larger size, 4 to 64 KiB.
     pub pool_large: usize,
 }
 

@@ -254,7 +254,7 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let mut next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
     // Linux __udp4_lib_err.
     let is_udp = |id| core.sockets.get(id).is_ok_and(|socket| socket.kind == SocketKind::Udp);
-    if quoted.ports.is_some() && !redirect && !next.is_some_and(is_udp) {
+    if quoted.ports.is_some() && !next.is_some_and(is_udp) {
         core.stats.icmp.in_errors += 1;
     }
     if next.is_none() {

@@ -426,6 +426,7 @@ pub(super) fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a
         options,
         mark: socket.options.mark,
         broadcast: socket.options.broadcast,
+        ident: None,
         multicast_loop: socket.options.multicast_loop,
     }
 }

@@ -34,13 +34,15 @@ drop_reasons! {
     UnknownVlan = "frame for an unknown VLAN",
     /// An EtherType that nothing here speaks.
     UnhandledEtherType = "unhandled EtherType",
+    /// On a link without Ethernet, neither IPv4 nor IPv6.
+    UnknownIpVersion = "neither IPv4 nor IPv6",
     /// Not an Ethernet/IPv4 ARP message.
     ArpMalformed = "malformed ARP message",
     /// An ARP message that is not for this host or makes no sense.
     ArpIgnored = "ARP message ignored",
     /// The link's transmit queue was full.
     TxQueueFull = "transmit queue full",
-    /// A large segment for a link that cannot take it.
+    /// A large segment for a link that cannot take it, and that cannot be cut.
     TooBigForLink = "larger than the link can take",
     /// The loopback's queue was full.
     BacklogFull = "loopback backlog full",
