@@ -68,6 +68,13 @@ fn the_length_bounds_the_datagram() {
             _ => assert!(payload.is_err(), "a length of {len} in 18 bytes"),
         }
     }
+    // Nor does a receiver see what is behind it.
+    let mut bench = Bench::new();
+    let socket = bench.udp(US, 9);
+    let mut packet = host::datagram(US, 9, b"data");
+    packet.payload.extend_from_slice(b"and more");
+    bench.inject_quietly(&packet);
+    assert_eq!(bench.received(socket), [b"data"]);
 }
 
 fn the_checksum_covers_the_pseudo_header() {
