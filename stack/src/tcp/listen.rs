@@ -213,7 +213,7 @@ impl Listener {
         let user_mss = self.options.maxseg.unwrap_or(u16::MAX);
         let advmss = path.link_mtu.saturating_sub(HEADERS).min(user_mss);
         let peer_mss = seg.mss.filter(|mss| *mss > 0).unwrap_or(DEFAULT_MSS).min(user_mss);
-        let limit = self.options.receive_buffer.unwrap_or(config.rmem.default);
+        let limit = self.options.receive_limit(config);
         let payload = u32::from(advmss) - if timestamps.is_some() { 12 } else { 0 };
         let window = initial_window(
             config,

@@ -1,9 +1,13 @@
 //! Options of a TCP socket, named as in tcp(7) and socket(7).
 
 use super::cc::CongestionAlgorithm;
+use super::config::TcpConfig;
 use crate::socket::SocketError;
 use crate::time::Duration;
 
+/// Linux `SOCK_MIN_SNDBUF`, `SOCK_MIN_RCVBUF`.
+const MIN_SEND_LIMIT: usize = 4608;
+const MIN_RECEIVE_LIMIT: usize = 2304;
 /// Linux `TCP_MIN_MSS`, `MAX_TCP_WINDOW`.
 const MIN_MAXSEG: u16 = 88;
 const MAX_MAXSEG: u16 = 32_767;
@@ -99,6 +103,23 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
+    /// Bytes that may be queued to be sent. Linux doubles what `SO_SNDBUF` is given, for its own
+    /// bookkeeping.
+    pub(crate) fn send_limit(&self, config: &TcpConfig) -> usize {
+        match self.send_buffer {
+            Some(given) => given.saturating_mul(2).max(MIN_SEND_LIMIT),
+            None => config.wmem.default,
+        }
+    }
+
+    /// Bytes of buffer that received data may take; doubled, too (`SO_RCVBUF`).
+    pub(crate) fn receive_limit(&self, config: &TcpConfig) -> usize {
+        match self.receive_buffer {
+            Some(given) => given.saturating_mul(2).max(MIN_RECEIVE_LIMIT),
+            None => config.rmem.default,
+        }
+    }
+
     /// Refuses what setsockopt(2) refuses.
     pub(crate) fn check(&self) -> Result<(), SocketError> {
         let mss = self.maxseg.is_none_or(|mss| (MIN_MAXSEG..=MAX_MAXSEG).contains(&mss));

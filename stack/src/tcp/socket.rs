@@ -223,15 +223,11 @@ impl Tcb {
         if options.keepalive != old.keepalive || options.keepidle != old.keepidle {
             self.reset_keepalive(cx);
         }
-        if let Some(limit) = options.send_buffer
-            && options.send_buffer != old.send_buffer
-        {
-            self.send_limit = limit.max(cx.config.wmem.min);
+        if options.send_buffer != old.send_buffer {
+            self.send_limit = options.send_limit(cx.config);
         }
-        if let Some(limit) = options.receive_buffer
-            && options.receive_buffer != old.receive_buffer
-        {
-            self.receive_limit = limit.max(2304);
+        if options.receive_buffer != old.receive_buffer {
+            self.receive_limit = options.receive_limit(cx.config);
             if connected {
                 self.window_clamp = self.window_from_space(self.receive_limit);
             }

@@ -4,8 +4,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use tapping_stack::SocketError;
 use tapping_stack::sim::{HostId, Lab};
-use tapping_stack::socket::{Shutdown, SocketId, TcpOptions};
+use tapping_stack::socket::SocketId;
 use tapping_stack::time::{Duration, Instant};
+use tapping_stack::{Shutdown, TcpOptions};
 
 /// Bytes written and read at once.
 const CHUNK: usize = 16 * 1024;
