@@ -133,7 +133,7 @@ mod tests {
                 assert_eq!(check(59, irs, isn), Some(kept));
                 assert_eq!(check(119, irs, isn), Some(kept));
                 assert_eq!(check(120, irs, isn), None);
-                assert_eq!(check(60, irs.wrapping_add(1), isn), None);
+                assert_eq!(check(60, irs.wrapping_add(100), isn), None);
                 assert_eq!(check(60, irs, isn + 4), None);
             }
         }
