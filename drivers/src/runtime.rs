@@ -10,7 +10,8 @@
 //!                                                     (not at all when that was something)
 //! ```
 //! Frames move in batches: a stack's answers are sent after its first frame, for latency, and then
-//! after every [`RECEIVE_BATCH`]; one device gets at most [`RECEIVE_BUDGET`] frames handled and
+//! after every [`RECEIVE_BATCH`], which the stack gets together so that it can put TCP segments
+//! together ([`Stack::handle_frames`]); one device gets at most [`RECEIVE_BUDGET`] frames handled and
 //! [`TRANSMIT_BUDGET`] sent before the next has its turn. A device without room keeps its one frame
 //! until it has room again, and what follows stays in the stack's queue. In the steady state nothing
 //! is allocated: buffers go round between the devices and the pool of their stack.
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use tapping_stack::interface::LinkKind;
 use tapping_stack::time::Instant;
 use tapping_stack::{ConfigError, LinkConfig, LinkId, Stack};
 
@@ -217,7 +219,7 @@ impl Runtime {
         let now = self.now();
         let link = self.stacks[stack.0].add_link(LinkConfig {
             name: device.name().to_owned(),
-            mac: device.mac(),
+            kind: LinkKind::Ethernet(device.mac()),
             mtu: device.mtu(),
             capabilities: device.capabilities(),
         })?;

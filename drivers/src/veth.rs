@@ -30,7 +30,7 @@ mod tests;
 pub const QUEUE_LEN: usize = 1000;
 
 /// What needs no wire needs no sum and no splitting either.
-const CAPABILITIES: Capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_535 };
+const CAPABILITIES: Capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_536 };
 
 /// Joins two links that the same thread serves.
 pub fn pair(a: DeviceConfig, b: DeviceConfig) -> (LocalEnd, LocalEnd) {

@@ -36,6 +36,10 @@ pub struct Ipv4Config {
     pub max_routes: usize,
     /// Fragments that wait for others (`ipfrag_*`).
     pub reassembly: ReassemblyConfig,
+    /// `ip_local_port_range`: the first and the last ephemeral port.
+    pub local_port_range: (u16, u16),
+    /// `udp_mem` (the last of its three numbers, in bytes): buffers waiting in all UDP sockets.
+    pub udp_mem: usize,
     /// How many links there may be.
     pub max_links: usize,
     /// How many addresses a link may have.
@@ -141,6 +145,8 @@ pub struct CoreConfig {
     pub max_error_queue: usize,
     /// How many sockets there may be.
     pub max_sockets: usize,
+    /// How many wakers may wait for sockets.
+    pub max_wakers: usize,
     /// `netdev_max_backlog`: packets waiting on the loopback.
     pub netdev_max_backlog: usize,
     /// `txqueuelen`: frames waiting for a device.
@@ -149,7 +155,7 @@ pub struct CoreConfig {
     pub netdev_budget: usize,
     /// Free 2 KiB buffers kept for reuse.
     pub pool_small: usize,
-    /// Free 64 KiB buffers kept for reuse.
+    /// Free buffers kept for reuse of each larger size, 4 to 64 KiB.
     pub pool_large: usize,
 }
 
@@ -182,6 +188,8 @@ impl Default for Config {
                 exceptions: ExceptionsConfig::default(),
                 max_routes: 1 << 20,
                 reassembly: ReassemblyConfig::default(),
+                local_port_range: (32_768, 60_999),
+                udp_mem: 256 << 20,
                 max_links: 4096,
                 max_addresses: 1024,
                 max_groups: 20,
@@ -229,6 +237,7 @@ impl Default for Config {
                 rmem_default: 212_992,
                 max_error_queue: 64,
                 max_sockets: 65_536,
+                max_wakers: 1 << 20,
                 netdev_max_backlog: 1000,
                 tx_queue_len: 1000,
                 netdev_budget: 300,

@@ -14,7 +14,7 @@ use crate::rng::{KeyedHash, Rng};
 use crate::route::exceptions::RouteExceptions;
 use crate::route::source::{LinkAddress, select_source};
 use crate::route::{RouteKind, RouteTable, Scope};
-use crate::socket::SocketTable;
+use crate::socket::{Interest, SocketId, SocketTable, WakerTable};
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) exceptions: RouteExceptions,
     pub(crate) hooks: Hooks,
     pub(crate) sockets: SocketTable,
+    pub(crate) wakers: WakerTable,
     pub(crate) icmp_limit: RateLimiter,
     /// Unix time at [`Instant::ZERO`], if the caller told.
     pub(crate) wall_clock: Option<Duration>,
@@ -51,7 +52,8 @@ impl Core {
             routes: RouteTable::new(config.ipv4.max_routes),
             exceptions: RouteExceptions::new(config.ipv4.exceptions, KeyedHash::new(rng.key())),
             hooks: Hooks::default(),
-            sockets: SocketTable::new(&config.core, &mut rng),
+            sockets: SocketTable::new(&config, &mut rng),
+            wakers: WakerTable::new(config.core.max_wakers, &mut rng),
             icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
             wall_clock: None,
             config,
@@ -65,6 +67,14 @@ impl Core {
         self.stats.dropped(reason);
         self.see(|| Event::Dropped { reason, packet: &packet });
         self.pool.put(packet);
+    }
+
+    /// Queues a packet for a socket.
+    pub(crate) fn give(&mut self, id: SocketId, packet: Packet) {
+        match self.sockets.receive(id, packet) {
+            Ok(()) => self.wakers.wake(id, Interest::Read),
+            Err((packet, reason)) => self.discard(packet, reason),
+        }
     }
 
     /// Shows an event to whoever watches.

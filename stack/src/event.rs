@@ -36,20 +36,25 @@ pub enum Receiver {
     Ping(SocketId),
     /// A raw socket.
     Raw(SocketId),
+    /// A UDP socket.
+    Udp(SocketId),
 }
 
 /// One stage. A packet's [`bytes`](crate::packet::PacketBuffer::bytes) begin with the header that the stage works on.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A frame arrived; bytes begin with the Ethernet header, on the loopback with IPv4.
+    /// A frame arrived; bytes begin with the Ethernet header, on the loopback and on links without
+    /// Ethernet with the IP header. Of frames that arrived together, TCP segments may have been put
+    /// together ([`handle_frames`](crate::Stack::handle_frames)).
     LinkIn {
         /// Where.
         link: LinkId,
         /// The frame.
         packet: &'a Packet,
     },
-    /// A frame is queued for a device; bytes begin as with `LinkIn`.
+    /// A frame is queued for a device; bytes begin as with `LinkIn`. A large segment that was cut is
+    /// shown as the frames it became.
     LinkOut {
         /// Where.
         link: LinkId,

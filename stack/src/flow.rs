@@ -40,6 +40,9 @@ pub(crate) struct Flow<'a> {
     pub(crate) mark: u32,
     /// Broadcast destinations are allowed (`SO_BROADCAST`).
     pub(crate) broadcast: bool,
+    /// The identification, when the sender counts for itself, as connected TCP sockets do (Linux
+    /// `ip_select_ident_segs`).
+    pub(crate) ident: Option<u16>,
     /// Multicasts come back to members on this host (`IP_MULTICAST_LOOP`).
     pub(crate) multicast_loop: bool,
 }
@@ -59,6 +62,7 @@ impl<'a> Flow<'a> {
             options: &[],
             mark: 0,
             broadcast: false,
+            ident: None,
             multicast_loop: true,
         }
     }

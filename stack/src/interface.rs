@@ -17,6 +17,9 @@ pub enum LinkKind {
     Loopback,
     /// Ethernet II with this address.
     Ethernet(MacAddr),
+    /// IP packets without any frame around them, to the one host at the other end, as a TUN device
+    /// has them (Linux `ARPHRD_NONE`). There is nobody to resolve.
+    Ip,
 }
 
 /// How source addresses are checked against the way back (`rp_filter`, RFC 3704).
@@ -44,7 +47,7 @@ pub struct InterfaceConfig {
     pub route_localnet: bool,
     /// `accept_redirects`: obey ICMP redirects; never obeyed while forwarding.
     pub accept_redirects: bool,
-    /// `send_redirects`: send ICMP redirects while forwarding.
+    /// `send_redirects`: send ICMP redirects while forwarding; off on links without Ethernet.
     pub send_redirects: bool,
     /// `accept_source_route`: accept (but do not follow) packets with a source route.
     pub accept_source_route: bool,
@@ -105,11 +108,11 @@ impl Interface {
         &self.addresses
     }
 
-    /// Its link-layer address; the loopback has none.
+    /// Its link-layer address; only Ethernet has one.
     pub fn mac(&self) -> Option<MacAddr> {
         match self.kind {
             LinkKind::Ethernet(mac) => Some(mac),
-            LinkKind::Loopback => None,
+            LinkKind::Loopback | LinkKind::Ip => None,
         }
     }
 

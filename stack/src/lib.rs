@@ -14,7 +14,7 @@
 //!               ╱    ╲
 //!            arp      neigh     who is the next hop
 //!               ╲    ╱
-//!                link           Ethernet, loopback; queues         Stack::handle_frame,
+//!                link           Ethernet, IP, loopback; queues     Stack::handle_frame,
 //!                                                                  Stack::poll_transmit
 //! ```
 //!
@@ -46,6 +46,34 @@
 //! let reply = hosts[0].0.recv(socket).unwrap();
 //! assert_eq!(&reply.bytes()[8..], b"hi");
 //! ```
+//! # Without Ethernet
+//!
+//! A link may carry IP packets as they are ([`LinkConfig::ip`]), for devices that have nothing else:
+//! TUN devices, tunnels, or what an embedder captures and injects. What [`Stack::handle_frame`] takes
+//! and [`Stack::poll_transmit`] gives then begins with the IP header, and nobody is resolved.
+//!
+//! ```
+//! use tapping_stack::{Config, LinkConfig, Packet, Stack, time::Instant};
+//!
+//! let mut stack = Stack::new(Config::default(), 1);
+//! let tun = stack.add_link(LinkConfig::ip("tun0")).unwrap();
+//! stack.add_address(Instant::ZERO, tun, "10.0.0.1/24".parse().unwrap()).unwrap();
+//! // An echo request from 10.0.0.2.
+//! let request = [
+//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdd, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf7, 0xfe,
+//!     0, 0, 0, 1,
+//! ];
+//! let now = Instant::from_millis(1);
+//! stack.handle_frame(now, tun, Packet::from_slice(&request));
+//! let reply = stack.poll_transmit(now, tun).unwrap();
+//! assert_eq!(reply.bytes()[12..21], [10, 0, 0, 1, 10, 0, 0, 2, 0]);
+//! ```
+//! # Large segments
+//!
+//! TCP segments travel in pieces as large as 64 KiB ([`packet::Gso`]), cut and summed only where a
+//! link's device cannot do it ([`Capabilities`]). Those that arrive together, given to
+//! [`Stack::handle_frames`], are put together first. Cut again they are the very bytes that came.
+//!
 //! # Where it differs from Linux
 //!
 //! Linux is the reference where the RFCs leave a choice. These differ on purpose:
@@ -74,6 +102,11 @@
 //! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
 //! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.
 //! - An echo reply of nothing but zeros has the checksum 0xffff; that of Linux, 0, does not verify.
+//! - A large segment is cut before it waits for its device, not after; it needs the room of one
+//!   frame in the queue all the same.
+//! - Arriving segments with different urgent pointers, or with a checksum of zero spelled the other
+//!   way, are not put together: they could not be cut again to what they were.
+//! - No redirects are sent on links without Ethernet, unless asked for.
 //! - TCP segments and IGMP messages are answered with "protocol unreachable": there is no TCP and no
 //!   IGMP here yet to know better.
 #![no_std]
@@ -99,6 +132,7 @@ pub mod packet;
 mod recent;
 pub mod rng;
 pub mod route;
+pub mod sim;
 pub mod socket;
 mod stack;
 pub mod stats;

@@ -100,6 +100,7 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
                 format!("{}, read by tapping", icmp(packet.transport())),
             ),
             Receiver::Raw(_) => line(Way::In, "socket/raw", ipv4(packet.network())),
+            Receiver::Udp(_) => line(Way::In, "socket/udp", ipv4(packet.network())),
         },
         Event::Dropped { reason, packet } => {
             line(Way::Aside, "dropped", format!("{}: {}", reason.text(), dropped(packet)))

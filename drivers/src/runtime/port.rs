@@ -42,6 +42,8 @@ pub(super) struct Port {
     open: bool,
     /// There may be something to receive. Cleared when there was nothing; set by an event.
     readable: bool,
+    /// Frames that were received and not handled; empty between two calls.
+    batch: Vec<Packet>,
     /// The frame that the device had no room for.
     pending: Option<Packet>,
     /// The device has no room and an event will tell when it has.
@@ -75,6 +77,7 @@ impl Port {
             open: true,
             // What came before it was registered makes no edge.
             readable: true,
+            batch: Vec::new(),
             pending: None,
             blocked: false,
             more: false,
@@ -127,34 +130,38 @@ impl Port {
         self.open && (self.more || (self.readable && self.raw_fd().is_some()))
     }
 
-    /// Receives at most `limit` frames into the stack.
+    /// Receives at most `limit` frames into the stack, which gets them as one batch.
     pub(super) fn receive(&mut self, clock: &Clock, stack: &mut Stack, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
-        for count in 0..limit {
+        while self.batch.len() < limit {
             let result = device.receive(stack.pool());
             self.stats.truncated = device.truncated();
             match result {
                 Ok(Some(packet)) => {
                     self.errors = 0;
                     self.stats.received += 1;
-                    // Read anew: the answer to a frame can be there before its write returns, and
-                    // a time from before that would make it look too quick.
-                    stack.handle_frame(clock.now(), self.link, packet);
+                    self.batch.push(packet);
                 }
                 Ok(None) => {
                     self.readable = false;
-                    return count;
+                    break;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
                 Err(error) => {
                     self.errors += 1;
                     self.stats.receive_errors += 1;
                     self.stats.last_error = Some(error);
-                    return count;
+                    break;
                 }
             }
         }
-        limit
+        let count = self.batch.len();
+        if count > 0 {
+            // Read anew: the answer to a frame can be there before its write returns, and a time
+            // from before that would make it look too quick.
+            stack.handle_frames(clock.now(), self.link, self.batch.drain(..));
+        }
+        count
     }
 
     /// Sends what the stack has for the link, as far as the device has room.

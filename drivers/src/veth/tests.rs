@@ -26,7 +26,8 @@ fn the_packet_itself_crosses_with_what_later_layers_owe_it() {
         let mut pool = PacketPool::new(4, 4);
         let mut packet = Packet::from_slice(&[7; 1500]);
         packet.meta.checksum = ChecksumState::Partial { start: 20, offset: 16 };
-        packet.meta.gso = Some(Gso { kind: GsoKind::TcpV4 { ecn: false }, size: 700, segments: 2 });
+        let kind = GsoKind::TcpV4 { ecn: false };
+        packet.meta.gso = Some(Gso { kind, size: 700, segments: 2, fixed_id: false });
         packet.meta.mark = 9;
         packet.meta.link_out = Some(LinkId(2));
         let storage = packet.bytes().as_ptr();

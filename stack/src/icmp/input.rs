@@ -122,10 +122,8 @@ fn echo_reply(core: &mut Core, packet: Packet, ident: u16) -> Outcome {
         return drop_quietly(core, packet, DropReason::NoSocket);
     };
     core.see(|| Event::Delivered { to: Receiver::Ping(id), packet: &packet });
-    match core.sockets.get_mut(id).map(|socket| socket.receive(packet)) {
-        Ok(Err(packet)) => drop_quietly(core, packet, DropReason::SocketQueueFull),
-        _ => Outcome::Done,
-    }
+    core.give(id, packet);
+    Outcome::Done
 }
 
 /// RFC 1122 §3.2.2.2: believed only from the gateway in use, and only for a gateway on the link.
@@ -224,7 +222,15 @@ fn quoted(packet: &Packet) -> Option<Quoted> {
     let is_echo = protocol == Protocol::ICMP && transport[0] == types::ECHO;
     let ident = u16::from_be_bytes([transport[4], transport[5]]);
     let addr = |at: usize| Ipv4Addr::new(inner[at], inner[at + 1], inner[at + 2], inner[at + 3]);
-    Some(Quoted { src: addr(12), dst: addr(16), protocol, ident: is_echo.then_some(ident) })
+    let port = |at: usize| u16::from_be_bytes([transport[at], transport[at + 1]]);
+    let is_udp = protocol == Protocol::UDP;
+    Some(Quoted {
+        src: addr(12),
+        dst: addr(16),
+        protocol,
+        ident: is_echo.then_some(ident),
+        ports: is_udp.then(|| (port(0), port(2))),
+    })
 }
 
 /// The length of a quoted header. The rest of the packet is cut off, so its total length says
@@ -246,6 +252,11 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     let redirect = matches!(message, Message::Redirect { .. });
     let mut at = 0;
     let mut next = core.sockets.next_sender(&quoted, link, redirect, &mut at);
+    // Linux __udp4_lib_err.
+    let is_udp = |id| core.sockets.get(id).is_ok_and(|socket| socket.kind == SocketKind::Udp);
+    if quoted.ports.is_some() && !next.is_some_and(is_udp) {
+        core.stats.icmp.in_errors += 1;
+    }
     if next.is_none() {
         core.see(|| Event::Delivered { to: Receiver::Icmp, packet: &packet });
         core.pool.put(packet);
@@ -265,12 +276,14 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
         }
         if !socket.options.receive_errors {
             // Who does not ask for errors learns of hard ones, and only about its peer.
-            if is_hard(message) && socket.peer.is_some() {
+            if is_hard(message, socket) && socket.peer.is_some() {
                 socket.pending_error = Some(error);
+                core.wakers.wake_all(id);
             }
             continue;
         }
         socket.pending_error = Some(error);
+        core.wakers.wake_all(id);
         let mut copy = core.pool.copy(&packet);
         copy.seek_to_transport();
         let report = SocketErrorReport {
@@ -283,7 +296,7 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
             destination: IpAddr::V4(quoted.dst),
             packet: copy,
         };
-        if let Err(packet) = socket.report(report) {
+        if let Err(packet) = core.sockets.report(id, report) {
             core.discard(packet, DropReason::SocketQueueFull);
         }
     }
@@ -291,11 +304,14 @@ fn report(core: &mut Core, mut packet: Packet, message: Message, quoted: Quoted)
     Outcome::Done
 }
 
-/// Whether an error matters to the kind of socket (Linux `ping_err`, `raw_err`).
+/// Whether an error matters to the kind of socket (Linux `ping_err`, `raw_err`,
+/// `__udp4_lib_err`).
 fn concerns(message: Message, socket: &Socket) -> bool {
     let is_raw = matches!(socket.kind, SocketKind::Raw { .. });
     match message {
-        Message::SourceQuench | Message::Redirect { .. } => !is_raw,
+        Message::SourceQuench | Message::Redirect { .. } => {
+            matches!(socket.kind, SocketKind::Ping { .. })
+        }
         Message::DestinationUnreachable(Unreachable::FragmentationNeeded { .. }) => {
             is_raw || socket.options.pmtu_discovery != PmtuDiscovery::Dont
         }
@@ -304,8 +320,12 @@ fn concerns(message: Message, socket: &Socket) -> bool {
 }
 
 /// Whether nothing more will get through (RFC 1122 §4.2.3.9, Linux `harderr`).
-fn is_hard(message: Message) -> bool {
+fn is_hard(message: Message, socket: &Socket) -> bool {
     match message {
+        // Whoever sets DF sends nothing of that size any more.
+        Message::DestinationUnreachable(Unreachable::FragmentationNeeded { .. }) => {
+            socket.options.pmtu_discovery != PmtuDiscovery::Dont
+        }
         Message::DestinationUnreachable(code) => SocketError::from_unreachable(code).1,
         Message::ParameterProblem { .. } => true,
         _ => false,

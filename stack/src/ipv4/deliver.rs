@@ -54,12 +54,13 @@ impl Ipv4Layer {
             }
             Protocol::UDP => {
                 core.stats.ip.in_delivers += 1;
-                let refused = udp::input(core, &packet);
-                if refused == DropReason::NoSocket {
-                    let message = Message::DestinationUnreachable(Unreachable::Port);
-                    self.send_error(core, &packet, message);
+                if let Err((packet, reason)) = udp::input(core, packet) {
+                    if reason == DropReason::NoSocket {
+                        let message = Message::DestinationUnreachable(Unreachable::Port);
+                        self.send_error(core, &packet, message);
+                    }
+                    core.discard(packet, reason);
                 }
-                core.discard(packet, refused);
             }
             _ if heard => {
                 core.stats.ip.in_delivers += 1;
@@ -106,10 +107,7 @@ impl Ipv4Layer {
             }
             let copy = core.pool.copy(&packet);
             core.see(|| Event::Delivered { to: Receiver::Raw(id), packet: &packet });
-            let Ok(socket) = core.sockets.get_mut(id) else { continue };
-            if let Err(copy) = socket.receive(copy) {
-                core.discard(copy, DropReason::SocketQueueFull);
-            }
+            core.give(id, copy);
         }
         core.pool.put(packet);
         None
@@ -213,7 +211,7 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
     let mut n = 0;
     while let Some(id) = core.sockets.nth_raw(protocol, n) {
         n += 1;
-        let Ok(socket) = core.sockets.get_mut(id) else { continue };
+        let Ok(socket) = core.sockets.get(id) else { continue };
         // raw(7), ICMP_FILTER: only the first 32 types can be filtered. Less than a header has
         // no type, and is (Linux icmp_filter).
         let filtered = icmp_type.is_some_and(|icmp_type| match icmp_type {
@@ -225,10 +223,8 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
         }
         heard = true;
         let copy = core.pool.copy(packet);
-        core.observers.see(core.now, || Event::Delivered { to: Receiver::Raw(id), packet });
-        if let Err(copy) = socket.receive(copy) {
-            core.discard(copy, DropReason::SocketQueueFull);
-        }
+        core.see(|| Event::Delivered { to: Receiver::Raw(id), packet });
+        core.give(id, copy);
     }
     heard
 }

@@ -8,7 +8,7 @@ use crate::config::RedirectConfig;
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
-use crate::packet::{Packet, PacketType};
+use crate::packet::{Packet, PacketType, segment};
 use crate::recent::RecentTable;
 use crate::rng::KeyedHash;
 use crate::route::{Match, Scope};
@@ -34,7 +34,7 @@ impl Ipv4Layer {
             core.discard(packet, DropReason::Ipv4HeaderError);
             return;
         };
-        let (src, dst, len) = (header.src(), header.dst(), header.total_len());
+        let (src, dst) = (header.src(), header.dst());
         let (ttl, dont_fragment) = (header.ttl(), header.dont_fragment());
         let has_options = !header.options().is_empty();
         if ttl <= 1 {
@@ -48,8 +48,10 @@ impl Ipv4Layer {
             return;
         };
         // What fragments of a datagram were put together from is cut again, to their size.
-        let uncuttable = packet.meta.max_fragment.map_or(len, usize::from);
-        if dont_fragment && uncuttable > out.mtu && packet.meta.gso.is_none() {
+        // What others put together from segments is, too (Linux ip_exceeds_mtu).
+        let uncuttable =
+            packet.meta.max_fragment.map_or_else(|| segment::network_len(&packet), usize::from);
+        if dont_fragment && uncuttable > out.mtu {
             core.stats.ip.frag_fails += 1;
             let mtu = out.mtu as u16;
             let code = Unreachable::FragmentationNeeded { mtu };
@@ -97,7 +99,8 @@ impl Ipv4Layer {
 fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRoute> {
     let link = core.interfaces.get(route.link?).filter(|link| link.up)?;
     let next_hop = route.next_hop(dst);
-    let mtu = route.mtu.map_or(link.mtu, |mtu| link.mtu.min(usize::from(mtu)));
+    let link_mtu = link.mtu.min(ipv4::MAX_LEN);
+    let mtu = route.mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let src = route
         .source
         .or_else(|| core.source_address(Some(link.id), Some(next_hop), Scope::Universe));
@@ -106,7 +109,7 @@ fn forward_route(core: &Core, route: &Match, dst: Ipv4Addr) -> Option<OutputRout
         next_hop: NextHop::Unicast(next_hop),
         src: src.unwrap_or(Ipv4Addr::UNSPECIFIED),
         mtu,
-        link_mtu: link.mtu,
+        link_mtu,
         locked: false,
         loops_back: false,
     })

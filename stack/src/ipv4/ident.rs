@@ -2,7 +2,7 @@
 //!
 //! RFC 6864 §4.3: a datagram that may be fragmented must not share its identification with another
 //! of the same source, destination and protocol for as long as fragments may live. Counters are
-//! kept per hash of these; each moves on by one for a packet and by a random step for the
+//! kept per hash of these; each moves on by one for a packet on the wire and by a random step for the
 //! time since the last, so that nobody can count another's packets.
 
 use alloc::vec::Vec;
@@ -34,21 +34,24 @@ impl Identifiers {
         }
     }
 
-    /// An identification for a packet that may be fragmented.
+    /// An identification for a packet that may be fragmented, or the first of those for the
+    /// `segments` of a large one.
     pub(super) fn next(
         &mut self,
         now: Instant,
         src: Ipv4Addr,
         dst: Ipv4Addr,
         protocol: Protocol,
+        segments: u16,
     ) -> u16 {
         let pair = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
         let bucket = self.hash.hash_one(pair) as usize ^ usize::from(protocol.0);
         let bucket = &mut self.buckets[bucket % BUCKETS];
         let elapsed = now.as_millis().saturating_sub(bucket.1);
         let step = if elapsed > 0 { self.rng.below(elapsed) as u16 } else { 0 };
-        bucket.0 = bucket.0.wrapping_add(step).wrapping_add(1);
+        let first = bucket.0.wrapping_add(step).wrapping_add(1);
+        bucket.0 = first.wrapping_add(segments.saturating_sub(1));
         bucket.1 = now.as_millis();
-        bucket.0
+        first
     }
 }

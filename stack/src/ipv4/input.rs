@@ -6,7 +6,7 @@ use super::{Ipv4Layer, Looped};
 use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::{HookPoint, Verdict};
-use crate::packet::{Packet, PacketType};
+use crate::packet::{Packet, PacketType, segment};
 use crate::stats::DropReason;
 use crate::wire::error::WireErrorKind;
 use crate::wire::icmpv4::{Message, parameter_problem};
@@ -192,6 +192,7 @@ fn validate(packet: &mut Packet) -> Result<(), DropReason> {
     let (total_len, header_len) = (header.total_len(), header.header_len());
     packet.truncate(total_len);
     packet.mark_transport(header_len);
+    segment::check(packet);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Packets that leave: header, OUTPUT, POSTROUTING, fragmentation.
 
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::deliver::refused;
@@ -11,7 +12,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::flow::{Flow, PmtuDiscovery};
-use crate::packet::{LinkId, Packet, PacketType};
+use crate::packet::{ChecksumState, LinkId, Packet, PacketType, segment};
 use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
@@ -43,7 +44,9 @@ impl Ipv4Layer {
         };
         let header_len = ipv4::HEADER_LEN + flow.options.len();
         let len = header_len + packet.len();
-        if let Err(mtu) = check_len(flow, &route, len) {
+        // What is cut before it meets a wire must fit it then.
+        let wire_len = header_len + segment::transport_len(&packet);
+        if let Err(mtu) = check_len(flow, &route, len, wire_len) {
             core.stats.ip.frag_fails += 1;
             core.stats.ip.out_discards += 1;
             core.discard(packet, DropReason::FragmentationNeeded);
@@ -52,11 +55,12 @@ impl Ipv4Layer {
         let dont_fragment = match flow.pmtu {
             PmtuDiscovery::Dont => false,
             PmtuDiscovery::Want => {
-                len <= route.mtu && !route.locked && !core.config.ipv4.no_pmtu_disc
+                wire_len <= route.mtu && !route.locked && !core.config.ipv4.no_pmtu_disc
             }
             PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
         };
         packet.mark_transport(0);
+        let segments = packet.meta.gso.map_or(1, |gso| gso.segments);
         let header = packet.push(header_len);
         header[ipv4::HEADER_LEN..].copy_from_slice(flow.options);
         let dst = match route.next_hop {
@@ -66,10 +70,11 @@ impl Ipv4Layer {
         };
         // RFC 6864 §4.1: an atomic packet needs no identification. Linux gives it one where DF
         // depends on the length only.
-        let id = match flow.pmtu {
-            PmtuDiscovery::Do | PmtuDiscovery::Probe => 0,
-            PmtuDiscovery::Dont | PmtuDiscovery::Want => {
-                self.identifiers.next(core.now, route.src, dst, flow.protocol)
+        let id = match (flow.ident, flow.pmtu) {
+            (Some(ident), _) => ident,
+            (None, PmtuDiscovery::Do | PmtuDiscovery::Probe) => 0,
+            (None, PmtuDiscovery::Dont | PmtuDiscovery::Want) => {
+                self.identifiers.next(core.now, route.src, dst, flow.protocol, segments)
             }
         };
         Ipv4Repr {
@@ -91,6 +96,7 @@ impl Ipv4Layer {
         .emit(header);
         packet.mark_network();
         packet.meta.mark = flow.mark;
+        seed_checksum(&mut packet, route.src, dst, flow.protocol, header_len);
         if !flow.options.is_empty() {
             options::record(core, &mut packet, route.src, options::Station::Sender);
         }
@@ -136,7 +142,7 @@ impl Ipv4Layer {
         }
         // As Linux, which leaves atomic packets alone (RFC 6864 §4.1).
         if id == 0 && !dont_fragment {
-            ipv4::set_id(bytes, self.identifiers.next(core.now, route.src, dst, protocol));
+            ipv4::set_id(bytes, self.identifiers.next(core.now, route.src, dst, protocol, 1));
         }
         ipv4::fill_checksum(bytes);
         packet.mark_network();
@@ -278,7 +284,7 @@ impl Ipv4Layer {
         }
         let longest =
             packet.meta.max_fragment.map_or(route.mtu, |longest| route.mtu.min(longest.into()));
-        if packet.len() > longest && packet.meta.gso.is_none() {
+        if segment::network_len(&packet) > longest {
             return self.fragmented(core, packet, route, longest);
         }
         self.egress(core, packet, route.link, route.next_hop);
@@ -296,7 +302,7 @@ impl Ipv4Layer {
         let dont_fragment =
             packet.meta.max_fragment.is_none_or(|longest| usize::from(longest) > mtu)
                 && Ipv4::parse(packet.bytes()).is_ok_and(|header| header.dont_fragment());
-        let fits_link = packet.len() <= route.link_mtu;
+        let fits_link = segment::network_len(&packet) <= route.link_mtu;
         if dont_fragment && fits_link {
             // A probe beyond the path MTU (PmtuDiscovery::Probe).
             self.egress(core, packet, route.link, route.next_hop);
@@ -308,6 +314,9 @@ impl Ipv4Layer {
             self.send_error(core, &packet, Message::DestinationUnreachable(code));
             core.discard(packet, DropReason::FragmentationNeeded);
             return Err(SendError { error: SocketError::MessageTooLong, mtu: route.mtu });
+        }
+        if packet.meta.gso.is_some() {
+            return self.segmented(core, packet, route, mtu);
         }
         let (link, next_hop) = (route.link, route.next_hop);
         let first = self.egress.len();
@@ -341,6 +350,32 @@ impl Ipv4Layer {
         }
     }
 
+    /// Cuts a large segment whose pieces do not fit, and fragments these (Linux
+    /// `ip_finish_output_gso`).
+    fn segmented(
+        &mut self,
+        core: &mut Core,
+        packet: Packet,
+        route: &OutputRoute,
+        mtu: usize,
+    ) -> Result<(), SendError> {
+        let mut pieces = Vec::new();
+        if let Err(packet) = segment::segment(packet, &mut core.pool, |piece| pieces.push(piece)) {
+            core.stats.ip.frag_fails += 1;
+            core.discard(packet, DropReason::TooBigForLink);
+            return Err(SendError { error: SocketError::InvalidArgument, mtu: 0 });
+        }
+        let mut result = Ok(());
+        for piece in pieces {
+            if piece.len() > mtu {
+                result = self.fragmented(core, piece, route, mtu).and(result);
+            } else {
+                self.egress(core, piece, route.link, route.next_hop);
+            }
+        }
+        result
+    }
+
     fn egress(&mut self, core: &mut Core, packet: Packet, link: LinkId, next_hop: NextHop) {
         core.stats.ip.out_transmits += 1;
         core.stats.ip.out_octets += packet.len() as u64;
@@ -357,14 +392,39 @@ impl Ipv4Layer {
     }
 }
 
-/// Whether a packet of `len` bytes may be sent; the error is the MTU that its sender is told.
-fn check_len(flow: &Flow<'_>, route: &OutputRoute, len: usize) -> Result<(), usize> {
+/// Whether a packet of `len` bytes, of which `wire_len` will be on the wire together, may be sent;
+/// the error is the MTU that its sender is told.
+fn check_len(
+    flow: &Flow<'_>,
+    route: &OutputRoute,
+    len: usize,
+    wire_len: usize,
+) -> Result<(), usize> {
     let (limit, mtu) = match flow.pmtu {
         PmtuDiscovery::Dont | PmtuDiscovery::Want => (ipv4::MAX_LEN, route.mtu),
         PmtuDiscovery::Do => (route.mtu, route.mtu),
         PmtuDiscovery::Probe => (route.link_mtu, route.link_mtu),
     };
-    if len > limit { Err(mtu) } else { Ok(()) }
+    if len > ipv4::MAX_LEN || wire_len > limit { Err(mtu) } else { Ok(()) }
+}
+
+/// Puts the sum of the pseudo-header, which the transport could not know before the route, into a
+/// checksum still to be finished.
+fn seed_checksum(
+    packet: &mut Packet,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    protocol: Protocol,
+    header_len: usize,
+) {
+    let ChecksumState::Partial { offset, .. } = packet.meta.checksum else { return };
+    packet.meta.checksum = ChecksumState::Partial { start: header_len as u16, offset };
+    let transport_len = packet.transport().len() as u16;
+    let sum = ipv4::pseudo_header_sum(src, dst, protocol, transport_len).fold();
+    let offset = usize::from(offset);
+    if let Some(field) = packet.transport_mut().get_mut(offset..offset + 2) {
+        field.copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
 /// What the route of a packet depends on.

@@ -13,7 +13,7 @@ use crate::route::{Match, RouteKind, Scope};
 use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::Unreachable;
-use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv4::{self, Ipv4};
 
 /// What is done with a packet that arrived.
 #[derive(Debug, Clone, Copy)]
@@ -315,7 +315,8 @@ fn finish(
         let reason = DropReason::MartianDestination;
         return Err(NoWay { error: SocketError::InvalidArgument, reason });
     }
-    let link_mtu = interface.mtu;
+    // Linux ip_mtu: the loopback's is beyond the longest packet.
+    let link_mtu = interface.mtu.min(ipv4::MAX_LEN);
     let mut mtu = route_mtu.map_or(link_mtu, |mtu| link_mtu.min(usize::from(mtu)));
     let mut locked = false;
     // What leaves by the loopback comes back anyway (Linux __mkroute_output).

@@ -38,6 +38,22 @@ pub(crate) fn input(
     Ok(ethertype)
 }
 
+/// Takes a packet that came without a frame; the version says what it is (Linux `tun_get_user`).
+pub(crate) fn input_ip(link: &mut Link, packet: &mut Packet) -> Result<EtherType, DropReason> {
+    link.counters.rx_packets += 1;
+    link.counters.rx_bytes += packet.len() as u64;
+    packet.mark_mac();
+    packet.mark_network();
+    match packet.bytes().first().map(|first| first >> 4) {
+        Some(4) => Ok(EtherType::IPV4),
+        Some(6) => Ok(EtherType::IPV6),
+        _ => {
+            link.counters.rx_errors += 1;
+            Err(DropReason::UnknownIpVersion)
+        }
+    }
+}
+
 /// Whom `dst` names on a link whose own address is `mac`.
 fn packet_type(mac: MacAddr, dst: MacAddr) -> PacketType {
     if dst == mac {

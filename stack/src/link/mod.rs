@@ -1,5 +1,6 @@
 //! Links: the frames below IPv4 and the queue in front of a device.
 
+pub(crate) mod coalesce;
 pub(crate) mod input;
 mod map;
 pub(crate) mod output;
@@ -9,6 +10,7 @@ pub(crate) use map::LinkMap;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
+use crate::interface::LinkKind;
 use crate::packet::Packet;
 use crate::stats::LinkCounters;
 use crate::wire::ethernet::MacAddr;
@@ -18,17 +20,19 @@ use crate::wire::ethernet::MacAddr;
 pub struct Capabilities {
     /// Finishes transport checksums of packets it is given.
     pub tx_checksum: bool,
-    /// Takes large segments up to this many bytes of IP packet; 0 takes none.
+    /// Takes large segments up to this many bytes of IP packet; 0 takes none. Counts only with
+    /// [`tx_checksum`](Self::tx_checksum), as each piece needs a checksum of its own. What it does
+    /// not take is cut before.
     pub max_gso_size: u32,
 }
 
-/// A new Ethernet link.
+/// A new link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
     /// Its name, unique in the stack, at most 15 bytes.
     pub name: String,
-    /// Its own address.
-    pub mac: MacAddr,
+    /// What its frames look like; there is one loopback already.
+    pub kind: LinkKind,
     /// The largest IP packet it carries, 68 to 65535 bytes (RFC 791: 68 is the least).
     pub mtu: usize,
     /// What its device does itself.
@@ -36,9 +40,18 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// A link with MTU 1500 whose device does nothing itself.
+    /// An Ethernet link with MTU 1500 whose device does nothing itself.
     pub fn new(name: &str, mac: MacAddr) -> Self {
-        LinkConfig { name: name.into(), mac, mtu: 1500, capabilities: Capabilities::default() }
+        LinkConfig::of_kind(name, LinkKind::Ethernet(mac))
+    }
+
+    /// The same for packets without Ethernet, as a TUN device has them.
+    pub fn ip(name: &str) -> Self {
+        LinkConfig::of_kind(name, LinkKind::Ip)
+    }
+
+    fn of_kind(name: &str, kind: LinkKind) -> Self {
+        LinkConfig { name: name.into(), kind, mtu: 1500, capabilities: Capabilities::default() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Frames that leave: what the device cannot do itself is done here, at the very edge.
 
 use super::Link;
-use crate::packet::Packet;
+use crate::packet::segment::segment;
+use crate::packet::{Packet, PacketPool};
 use crate::stats::DropReason;
 use crate::wire::ethernet::{self, EtherType, EthernetRepr, MacAddr};
 
@@ -12,26 +13,43 @@ pub(crate) fn emit_header(packet: &mut Packet, src: MacAddr, dst: MacAddr, ether
     packet.mark_mac();
 }
 
-/// Queues a frame for the device.
+/// Queues a frame for the device, a large segment that it cannot take as the frames that it is cut
+/// into. Returns how many frames that were.
+///
+/// As on Linux, where the queue is before the cutting, a large segment needs the room of one frame,
+/// and goes whole or not at all: the queue is never longer than `limit` and the frames of one.
 pub(crate) fn enqueue(
     link: &mut Link,
     limit: usize,
-    mut packet: Packet,
-) -> Result<(), (Packet, DropReason)> {
+    packet: Packet,
+    pool: &mut PacketPool,
+) -> Result<usize, (Packet, DropReason)> {
     if link.queue.len() >= limit {
         link.counters.tx_dropped += 1;
         return Err((packet, DropReason::TxQueueFull));
     }
-    if packet.meta.gso.is_some() && packet.network().len() > link.capabilities.max_gso_size as usize
-    {
-        link.counters.tx_dropped += 1;
-        return Err((packet, DropReason::TooBigForLink));
+    if packet.meta.gso.is_none() || takes_whole(link, &packet) {
+        push(link, packet);
+        return Ok(1);
     }
+    segment(packet, pool, |frame| push(link, frame)).map_err(|packet| {
+        link.counters.tx_dropped += 1;
+        (packet, DropReason::TooBigForLink)
+    })
+}
+
+/// Whether the device cuts a large segment itself. To sum the pieces then is up to it, too (Linux
+/// `netdev_fix_features`).
+fn takes_whole(link: &Link, packet: &Packet) -> bool {
+    let capabilities = link.capabilities;
+    capabilities.tx_checksum && packet.network().len() <= capabilities.max_gso_size as usize
+}
+
+fn push(link: &mut Link, mut frame: Packet) {
     if !link.capabilities.tx_checksum {
-        packet.finish_checksum();
+        frame.finish_checksum();
     }
     link.counters.tx_packets += 1;
-    link.counters.tx_bytes += packet.len() as u64;
-    link.queue.push_back(packet);
-    Ok(())
+    link.counters.tx_bytes += frame.len() as u64;
+    link.queue.push_back(frame);
 }

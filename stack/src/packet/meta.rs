@@ -72,6 +72,9 @@ pub struct Gso {
     pub size: u16,
     /// How many segments result.
     pub segments: u16,
+    /// They all have the same IPv4 identification, instead of each the one after the last (Linux
+    /// `SKB_GSO_TCP_FIXEDID`).
+    pub fixed_id: bool,
 }
 
 /// An opaque reference into a connection tracker, set by the hook that tracks and carried along.

@@ -7,6 +7,7 @@
 mod buffer;
 mod meta;
 mod pool;
+pub(crate) mod segment;
 #[cfg(test)]
 mod tests;
 

@@ -8,38 +8,38 @@ use super::{HEADROOM, Packet};
 const SMALL: usize = 2048 - HEADROOM;
 /// Data bytes in a large buffer: the largest IPv4 packet with its link-layer header.
 const LARGE: usize = 65536 + 64;
+/// Data bytes in buffers of each size. What is put together from several packets is kept in one no
+/// more than twice as long, as memory is accounted for by the buffer.
+const SIZES: [usize; 6] =
+    [SMALL, 4096 - HEADROOM, 8192 - HEADROOM, 16384 - HEADROOM, 32768 - HEADROOM, LARGE];
 
-/// Free buffers in two sizes, each list bounded.
+/// Free buffers in a few sizes, each list bounded.
 #[derive(Debug)]
 pub struct PacketPool {
-    small: Vec<Packet>,
-    large: Vec<Packet>,
+    free: [Vec<Packet>; SIZES.len()],
     small_limit: usize,
     large_limit: usize,
 }
 
 impl PacketPool {
-    /// A pool that keeps at most so many free buffers of each size (2 KiB and 64 KiB).
+    /// A pool that keeps at most `small_limit` free buffers of 2 KiB and `large_limit` of each
+    /// larger size: 4, 8, 16, 32 and 64 KiB.
     pub fn new(small_limit: usize, large_limit: usize) -> Self {
-        PacketPool { small: Vec::new(), large: Vec::new(), small_limit, large_limit }
+        PacketPool { free: Default::default(), small_limit, large_limit }
     }
 
     /// An empty packet with room for `capacity` bytes behind [`HEADROOM`], from the free list when
     /// it has one.
     pub fn take(&mut self, capacity: usize) -> Packet {
-        let (list, size) = if capacity <= SMALL {
-            (&mut self.small, SMALL)
-        } else if capacity <= LARGE {
-            (&mut self.large, LARGE)
-        } else {
+        let Some(class) = SIZES.iter().position(|size| capacity <= *size) else {
             return Packet::with_capacity(capacity);
         };
-        match list.pop() {
+        match self.free[class].pop() {
             Some(mut packet) => {
                 packet.reset();
                 packet
             }
-            None => Packet::with_capacity(size),
+            None => Packet::with_capacity(SIZES[class]),
         }
     }
 
@@ -56,18 +56,18 @@ impl PacketPool {
 
     /// Takes a packet that is done with; keeps it if there is room.
     pub fn put(&mut self, packet: Packet) {
-        let (list, limit) = match packet.true_size().checked_sub(HEADROOM) {
-            Some(SMALL) => (&mut self.small, self.small_limit),
-            Some(LARGE) => (&mut self.large, self.large_limit),
-            _ => return,
-        };
+        let size = packet.true_size().wrapping_sub(HEADROOM);
+        let Some(class) = SIZES.iter().position(|other| *other == size) else { return };
+        let limit = if class == 0 { self.small_limit } else { self.large_limit };
+        let list = &mut self.free[class];
         if list.len() < limit {
             list.push(packet);
         }
     }
 
-    /// How many free buffers are kept, small and large.
+    /// How many free buffers are kept, small and larger.
     pub fn free(&self) -> (usize, usize) {
-        (self.small.len(), self.large.len())
+        let [small, larger @ ..] = &self.free;
+        (small.len(), larger.iter().map(Vec::len).sum())
     }
 }

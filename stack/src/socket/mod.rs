@@ -1,13 +1,20 @@
 //! Sockets: who gets what arrives, and how what they send is to look.
 //!
 //! Finding a socket is a keyed hash lookup: ping sockets by ICMP identifier, raw sockets by
-//! protocol. What is received stays in its packet and moves into the socket's queue, which is
+//! protocol, UDP sockets by addresses and ports. What is received stays in its packet and moves into the socket's queue, which is
 //! bounded in bytes of buffer.
 
 mod error;
+mod info;
+pub(crate) mod ports;
+mod readiness;
 mod table;
+mod udp;
 
 pub use error::{ErrorKind, SocketError};
+pub use info::PacketInfo;
+pub(crate) use readiness::WakerTable;
+pub use readiness::{Interest, Readiness};
 pub(crate) use table::{Quoted, Socket, SocketTable};
 
 use alloc::vec::Vec;
@@ -48,6 +55,8 @@ pub enum SocketKind {
         /// The protocol.
         protocol: Protocol,
     },
+    /// UDP (udp(7)).
+    Udp,
 }
 
 /// Options of a socket, named as in socket(7), ip(7) and raw(7).
@@ -73,6 +82,16 @@ pub struct SocketOptions {
     pub header_included: bool,
     /// `IP_MULTICAST_LOOP`.
     pub multicast_loop: bool,
+    /// `IP_MULTICAST_IF`: the link that multicasts leave by, unless `bind_link` says.
+    pub multicast_link: Option<LinkId>,
+    /// `IP_MULTICAST_ALL`: take the multicasts of every group that the link is in; UDP sockets
+    /// only.
+    pub multicast_all: bool,
+    /// `SO_REUSEADDR`: share the port with others that have it; UDP sockets only.
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT`: share the port, and the datagrams, with others that have it; UDP sockets
+    /// only.
+    pub reuse_port: bool,
     /// `SO_RCVBUF`: bytes of buffer that may wait to be received.
     pub receive_buffer: usize,
     /// `IP_RECVERR`: queue every ICMP error. Without it only hard errors about the peer of a

@@ -4,13 +4,17 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::ports::PortTable;
 use super::{
-    ErrorOrigin, SocketClass, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions,
+    ErrorOrigin, Readiness, SocketClass, SocketError, SocketErrorReport, SocketId, SocketKind,
+    SocketOptions,
 };
-use crate::config::CoreConfig;
+use crate::config::Config;
 use crate::flow::PmtuDiscovery;
-use crate::packet::{LinkId, Packet};
+use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, KeyedMap, Rng};
+use crate::stats::DropReason;
+use crate::udp::{Demux, Endpoint, Path};
 use crate::wire::ipv4::Protocol;
 
 /// One socket.
@@ -24,6 +28,16 @@ pub(crate) struct Socket {
     pub(crate) bound: bool,
     /// The address it is connected to.
     pub(crate) peer: Option<Ipv4Addr>,
+    /// The port of a UDP socket; 0 is none.
+    pub(crate) port: u16,
+    /// `port` was given by bind, and outlives the connection (Linux `SOCK_BINDPORT_LOCK`).
+    pub(crate) port_bound: bool,
+    /// The port that a UDP socket is connected to.
+    pub(crate) peer_port: u16,
+    /// What the UDP demultiplexer has of it.
+    pub(super) endpoint: Option<Endpoint>,
+    /// Its options may have changed since the tables last looked.
+    pub(super) touched: bool,
     /// What an ICMP error meant, not yet told (`SO_ERROR`).
     pub(crate) pending_error: Option<SocketError>,
     receive_queue: VecDeque<Packet>,
@@ -41,6 +55,8 @@ pub(crate) struct Quoted {
     pub(crate) protocol: Protocol,
     /// The identifier, when it is an ICMP echo request.
     pub(crate) ident: Option<u16>,
+    /// Source and destination port, when it is UDP.
+    pub(crate) ports: Option<(u16, u16)>,
 }
 
 impl Socket {
@@ -53,7 +69,7 @@ impl Socket {
     }
 
     /// Queues a packet, or gives it back when the queue is full.
-    pub(crate) fn receive(&mut self, packet: Packet) -> Result<(), Packet> {
+    fn receive(&mut self, packet: Packet) -> Result<(), Packet> {
         if self.receive_bytes >= self.options.receive_buffer {
             return Err(packet);
         }
@@ -63,14 +79,21 @@ impl Socket {
     }
 
     /// The packet that has waited longest.
-    pub(crate) fn next_packet(&mut self) -> Option<Packet> {
+    fn next_packet(&mut self) -> Option<Packet> {
         let packet = self.receive_queue.pop_front()?;
         self.receive_bytes -= packet.true_size();
         Some(packet)
     }
 
+    /// Gives back everything that waits.
+    pub(crate) fn clear(&mut self, pool: &mut PacketPool) {
+        self.receive_queue.drain(..).for_each(|packet| pool.put(packet));
+        self.errors.drain(..).for_each(|report| pool.put(report.packet));
+        self.receive_bytes = 0;
+    }
+
     /// Queues an error, or gives its packet back when the queue is full.
-    pub(crate) fn report(&mut self, report: SocketErrorReport) -> Result<(), Packet> {
+    fn report(&mut self, report: SocketErrorReport) -> Result<(), Packet> {
         if self.errors.len() >= self.max_errors {
             return Err(report.packet);
         }
@@ -81,6 +104,23 @@ impl Socket {
     /// The error that has waited longest.
     pub(crate) fn next_error(&mut self) -> Option<SocketErrorReport> {
         self.errors.pop_front()
+    }
+
+    /// What the error at the head of the queue means, if an ICMP message brought it.
+    pub(crate) fn next_icmp_error(&self) -> Option<SocketError> {
+        let report = self.errors.front()?;
+        (report.origin == ErrorOrigin::Icmp).then_some(report.error)
+    }
+
+    /// What would not have to wait. Nothing that is sent ever does.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut ready = Readiness::WRITABLE;
+        ready.set(Readiness::ERROR, self.pending_error.is_some() || !self.errors.is_empty());
+        ready.set(
+            Readiness::READABLE,
+            self.pending_error.is_some() || !self.receive_queue.is_empty(),
+        );
+        ready
     }
 
     /// Whether something waits to be received, an error included.
@@ -96,21 +136,36 @@ pub(crate) struct SocketTable {
     free: Vec<u32>,
     by_ident: KeyedMap<u16, u32>,
     by_protocol: KeyedMap<Protocol, Vec<u32>>,
+    pub(super) udp: Demux,
+    pub(super) udp_ports: PortTable,
+    /// UDP sockets whose options may have changed; each once, or gone.
+    pub(super) touched: Vec<SocketId>,
+    /// Room for the sockets that a datagram to many is for.
+    pub(super) found: Vec<u32>,
+    /// Bytes of buffer in the receive queues of all UDP sockets.
+    udp_memory: usize,
+    udp_mem: usize,
     max_sockets: usize,
     rmem_default: usize,
     max_errors: usize,
 }
 
 impl SocketTable {
-    pub(crate) fn new(config: &CoreConfig, rng: &mut Rng) -> Self {
+    pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
         SocketTable {
             slots: Vec::new(),
             free: Vec::new(),
             by_ident: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
             by_protocol: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
-            max_sockets: config.max_sockets,
-            rmem_default: config.rmem_default,
-            max_errors: config.max_error_queue,
+            udp: Demux::new(rng),
+            udp_ports: PortTable::new(config.ipv4.local_port_range, rng),
+            touched: Vec::new(),
+            found: Vec::new(),
+            udp_memory: 0,
+            udp_mem: config.ipv4.udp_mem,
+            max_sockets: config.core.max_sockets,
+            rmem_default: config.core.rmem_default,
+            max_errors: config.core.max_error_queue,
         }
     }
 
@@ -164,6 +219,7 @@ impl SocketTable {
     /// Closes a socket and returns it, for its packets.
     pub(crate) fn close(&mut self, id: SocketId) -> Result<Socket, SocketError> {
         self.get(id)?;
+        self.follow_options();
         let (generation, slot) = &mut self.slots[id.index as usize];
         let Some(socket) = slot.take() else { return Err(SocketError::BadSocket) };
         *generation += 1;
@@ -179,6 +235,10 @@ impl SocketTable {
                         self.by_protocol.remove(&protocol);
                     }
                 }
+            }
+            SocketKind::Udp => {
+                self.udp_memory -= socket.receive_bytes;
+                self.release_udp(id.index, &socket);
             }
         }
         Ok(socket)
@@ -206,6 +266,34 @@ impl SocketTable {
         }
     }
 
+    /// Queues a packet for a socket, or gives it back with the reason.
+    pub(crate) fn receive(
+        &mut self,
+        id: SocketId,
+        packet: Packet,
+    ) -> Result<(), (Packet, DropReason)> {
+        let (udp_memory, udp_mem) = (self.udp_memory, self.udp_mem);
+        let Ok(socket) = self.get_mut(id) else { return Err((packet, DropReason::NoSocket)) };
+        let size = packet.true_size();
+        let is_udp = socket.kind == SocketKind::Udp;
+        if is_udp && udp_memory.saturating_add(size) > udp_mem {
+            return Err((packet, DropReason::UdpMemory));
+        }
+        socket.receive(packet).map_err(|packet| (packet, DropReason::SocketQueueFull))?;
+        self.udp_memory += if is_udp { size } else { 0 };
+        Ok(())
+    }
+
+    /// The packet that has waited longest for a socket.
+    pub(crate) fn next_packet(&mut self, id: SocketId) -> Option<Packet> {
+        let socket = self.get_mut(id).ok()?;
+        let packet = socket.next_packet()?;
+        if socket.kind == SocketKind::Udp {
+            self.udp_memory -= packet.true_size();
+        }
+        Some(packet)
+    }
+
     /// The ping socket with this identifier that wants a reply from `src` to `dst`.
     pub(crate) fn find_ping(
         &self,
@@ -229,10 +317,10 @@ impl SocketTable {
     }
 
     /// The next socket, from `at` on, that sent the packet an ICMP error quotes, as far as that
-    /// can be told: the ping socket with its identifier, then the raw sockets of its protocol,
+    /// can be told: the ping socket with its identifier or the UDP socket with its ports, then the raw sockets of its protocol,
     /// which are not told of redirects (Linux `raw_err`). `at` starts at 0 and is moved on.
     pub(crate) fn next_sender(
-        &self,
+        &mut self,
         quoted: &Quoted,
         link: Option<LinkId>,
         redirect: bool,
@@ -246,6 +334,13 @@ impl SocketTable {
             if ping.is_some() {
                 return ping;
             }
+            if let Some((local, peer)) = quoted.ports {
+                let path = Path { src: (src, peer), dst: (dst, local), link };
+                let udp = self.find_udp(&path);
+                if udp.is_some() {
+                    return udp;
+                }
+            }
         }
         if redirect {
             return None;
@@ -257,6 +352,14 @@ impl SocketTable {
             }
         }
         None
+    }
+
+    /// Queues an error, or gives its packet back when the queue is full.
+    pub(crate) fn report(&mut self, id: SocketId, report: SocketErrorReport) -> Result<(), Packet> {
+        match self.get_mut(id) {
+            Ok(socket) => socket.report(report),
+            Err(_) => Err(report.packet),
+        }
     }
 
     /// Queues an error found before the packet left (Linux `ip_local_error`).
@@ -283,7 +386,7 @@ impl SocketTable {
         }
     }
 
-    fn id_at(&self, index: u32) -> Option<SocketId> {
+    pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {
         let (generation, socket) = self.slots.get(index as usize)?;
         socket.as_ref().map(|_| SocketId {
             class: SocketClass::Datagram,
@@ -292,7 +395,7 @@ impl SocketTable {
         })
     }
 
-    fn insert(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
+    pub(super) fn insert(&mut self, kind: SocketKind) -> Result<SocketId, SocketError> {
         if self.slots.len() - self.free.len() >= self.max_sockets {
             return Err(SocketError::TooManySockets);
         }
@@ -311,6 +414,10 @@ impl SocketTable {
                 mark: 0,
                 header_included,
                 multicast_loop: true,
+                multicast_link: None,
+                multicast_all: true,
+                reuse_address: false,
+                reuse_port: false,
                 receive_buffer: self.rmem_default,
                 receive_errors: false,
                 router_alert: false,
@@ -319,6 +426,11 @@ impl SocketTable {
             local: None,
             bound: false,
             peer: None,
+            port: 0,
+            port_bound: false,
+            peer_port: 0,
+            endpoint: None,
+            touched: false,
             pending_error: None,
             receive_queue: VecDeque::new(),
             receive_bytes: 0,

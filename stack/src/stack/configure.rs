@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::Stack;
 use crate::event::AddressState;
 use crate::interface::{Interface, InterfaceAddress, InterfaceConfig, Interfaces, LinkKind};
-use crate::link::{Link, LinkConfig};
+use crate::link::{Capabilities, Link, LinkConfig};
 use crate::neigh::Neighbour;
 use crate::packet::LinkId;
 use crate::route::{Route, RouteError, RouteKind, RouteProtocol, RouteSelector};
@@ -23,7 +23,11 @@ const MAX_NAME_LEN: usize = 15;
 /// RFC 791 §3.2: every link carries packets of 68 bytes.
 const MIN_MTU: usize = 68;
 const MAX_MTU: usize = 65535;
-const LOOPBACK_MTU: usize = 65535;
+/// As Linux `loopback_setup` has it. No IPv4 packet is that long.
+const LOOPBACK_MTU: usize = 65536;
+/// What needs no wire needs no sum and no cutting either.
+const LOOPBACK_CAPABILITIES: Capabilities =
+    Capabilities { tx_checksum: true, max_gso_size: 65_536 };
 
 /// Why a setting was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +38,7 @@ pub enum ConfigError {
     /// Another link has this name.
     #[error("link name {0:?} is in use")]
     NameInUse(String),
-    /// Below 68 or above 65535.
+    /// Below 68 or above 65535, on the loopback 65536.
     #[error("MTU {0} is not between 68 and 65535")]
     BadMtu(usize),
     /// Multicast, broadcast or zero.
@@ -43,8 +47,8 @@ pub enum ConfigError {
     /// There is no such link.
     #[error("no such link")]
     NoSuchLink,
-    /// The loopback cannot be removed.
-    #[error("the loopback cannot be removed")]
+    /// The loopback cannot be removed, and there is no second.
+    #[error("there is one loopback, and it stays")]
     Loopback,
     /// The link has this address.
     #[error("address {0} is there already")]
@@ -72,12 +76,12 @@ impl Stack {
         &self.core.interfaces
     }
 
-    /// Adds an Ethernet link; it is up.
+    /// Adds a link; it is up.
     ///
     /// # Errors
-    /// A bad or used name, a bad MTU or MAC address, too many links.
+    /// A bad or used name, a bad MTU or MAC address, too many links, a second loopback.
     pub fn add_link(&mut self, config: LinkConfig) -> Result<LinkId, ConfigError> {
-        let LinkConfig { name, mac, mtu, capabilities } = config;
+        let LinkConfig { name, kind, mtu, capabilities } = config;
         let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains(bad) || name == "." {
             return Err(ConfigError::BadName(name));
@@ -85,16 +89,19 @@ impl Stack {
         if self.core.interfaces.by_name(&name).is_some() {
             return Err(ConfigError::NameInUse(name));
         }
-        if !mac.is_unicast() || mac == MacAddr::ZERO {
-            return Err(ConfigError::BadMac(mac));
+        match kind {
+            LinkKind::Ethernet(mac) if !mac.is_unicast() || mac == MacAddr::ZERO => {
+                return Err(ConfigError::BadMac(mac));
+            }
+            LinkKind::Loopback => return Err(ConfigError::Loopback),
+            LinkKind::Ethernet(_) | LinkKind::Ip => {}
         }
         check_mtu(mtu)?;
         if self.core.interfaces.len() >= self.core.config.ipv4.max_links {
             return Err(ConfigError::TooMany("links"));
         }
         let link = Link { capabilities, ..Link::default() };
-        self.insert_link(name, LinkKind::Ethernet(mac), mtu, link)
-            .ok_or(ConfigError::TooMany("links"))
+        self.insert_link(name, kind, mtu, link).ok_or(ConfigError::TooMany("links"))
     }
 
     /// Removes a link with its addresses, routes and neighbours; frames queued on it are discarded.
@@ -147,10 +154,13 @@ impl Stack {
     /// Changes a link's MTU.
     ///
     /// # Errors
-    /// No such link, or an MTU below 68 or above 65535.
+    /// No such link, or an MTU below 68 or above 65535; the loopback also takes its own 65536.
     pub fn set_mtu(&mut self, id: LinkId, mtu: usize) -> Result<(), ConfigError> {
-        check_mtu(mtu)?;
-        self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?.mtu = mtu;
+        let interface = self.core.interfaces.get_mut(id);
+        if interface.as_ref().is_none_or(|link| !link.is_loopback()) || mtu != LOOPBACK_MTU {
+            check_mtu(mtu)?;
+        }
+        interface.ok_or(ConfigError::NoSuchLink)?.mtu = mtu;
         Ok(())
     }
 
@@ -376,7 +386,8 @@ impl Stack {
 
     pub(super) fn add_loopback(&mut self) {
         let lo = "lo".to_string();
-        let inserted = self.insert_link(lo, LinkKind::Loopback, LOOPBACK_MTU, Link::default());
+        let link = Link { capabilities: LOOPBACK_CAPABILITIES, ..Link::default() };
+        let inserted = self.insert_link(lo, LinkKind::Loopback, LOOPBACK_MTU, link);
         debug_assert_eq!(inserted, Some(LinkId::LOOPBACK));
         let id = LinkId::LOOPBACK;
         let localhost = Ipv4Cidr::new(Ipv4Addr::LOCALHOST, 8);
@@ -456,13 +467,15 @@ impl Stack {
         link: Link,
     ) -> Option<LinkId> {
         let id = self.core.interfaces.next_id()?;
+        // There is no other gateway to tell of at the other end (Linux WireGuard does the same).
+        let send_redirects = kind != LinkKind::Ip;
         self.core.interfaces.insert(Interface {
             id,
             name,
             kind,
             mtu,
             up: true,
-            config: InterfaceConfig::default(),
+            config: InterfaceConfig { send_redirects, ..InterfaceConfig::default() },
             addresses: Vec::new(),
             groups: Vec::new(),
             routes: Vec::new(),

@@ -1,6 +1,7 @@
 //! The sockets of a stack, as their users see them.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::Waker;
 
 use super::Stack;
 use crate::core::Core;
@@ -8,7 +9,8 @@ use crate::flow::Flow;
 use crate::ipv4::{SendError, prepare_options};
 use crate::packet::Packet;
 use crate::socket::{
-    Socket, SocketClass, SocketError, SocketErrorReport, SocketId, SocketKind, SocketOptions,
+    ErrorOrigin, Interest, Readiness, Socket, SocketClass, SocketError, SocketErrorReport,
+    SocketId, SocketKind, SocketOptions,
 };
 use crate::time::Instant;
 use crate::wire::icmpv4::{self, types};
@@ -45,12 +47,8 @@ impl Stack {
 
     fn close_datagram(&mut self, id: SocketId) -> Result<(), SocketError> {
         let mut socket = self.core.sockets.close(id)?;
-        while let Some(packet) = socket.next_packet() {
-            self.core.pool.put(packet);
-        }
-        while let Some(report) = socket.next_error() {
-            self.core.pool.put(report.packet);
-        }
+        socket.clear(&mut self.core.pool);
+        self.core.wakers.wake_all(id);
         Ok(())
     }
 
@@ -67,6 +65,7 @@ impl Stack {
     /// # Errors
     /// No such socket.
     pub fn socket_options(&mut self, id: SocketId) -> Result<&mut SocketOptions, SocketError> {
+        self.core.sockets.touch(id);
         Ok(&mut self.core.sockets.get_mut(id)?.options)
     }
 
@@ -74,10 +73,12 @@ impl Stack {
     /// received. 0.0.0.0 undoes it. A raw socket may be bound to a group or a broadcast address,
     /// too; what it sends then comes from the address that the route chooses.
     ///
-    /// The port is the identifier of a ping socket, and means nothing to a raw one.
+    /// The port is the identifier of a ping socket, and means nothing to a raw one. A UDP socket is
+    /// bound once, to a group or a broadcast address, too, and for port 0 to any that is free.
     ///
     /// # Errors
-    /// No such socket, not an address of ours, or the identifier is in use.
+    /// No such socket, not an address of ours, the port or the identifier is in use, or a UDP
+    /// socket has a port.
     pub fn bind(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
         match id.class {
             SocketClass::Datagram => self.bind_datagram(id, addr),
@@ -86,6 +87,9 @@ impl Stack {
     }
 
     fn bind_datagram(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        if self.core.sockets.get(id)?.kind == SocketKind::Udp {
+            return self.bind_udp(id, addr);
+        }
         let (addr, port) = v4(addr)?;
         let is_own = addr.is_unspecified() || self.core.routes.is_local(addr);
         let is_many = self.core.is_for_many(addr);
@@ -105,7 +109,8 @@ impl Stack {
     }
 
     /// Connects to an address: only what comes from it is received, and only at the address that
-    /// the route to it chooses, unless one is bound. 0.0.0.0 undoes it.
+    /// the route to it chooses, unless one is bound. 0.0.0.0 undoes it, on a UDP socket with port
+    /// 0. That gets an ephemeral port, if it has none.
     ///
     /// # Errors
     /// No such socket, no route, or broadcast without leave.
@@ -123,6 +128,9 @@ impl Stack {
     }
 
     fn connect_datagram(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        if self.core.sockets.get(id)?.kind == SocketKind::Udp {
+            return self.connect_udp(id, addr);
+        }
         let (addr, _) = v4(addr)?;
         let socket = self.core.sockets.get(id)?;
         let src = match addr.is_unspecified() {
@@ -144,7 +152,9 @@ impl Stack {
     ///
     /// On a ping socket `data` is an echo request, from its ICMP header on; identifier and
     /// checksum are filled in. On a raw socket it is what follows the IPv4 header, or with
-    /// [`header_included`](SocketOptions::header_included) the whole packet.
+    /// [`header_included`](SocketOptions::header_included) the whole packet. On a UDP socket it is
+    /// the payload; the socket gets an ephemeral port, if it has none, and an error that an ICMP
+    /// message told of is returned once.
     ///
     /// # Errors
     /// Those of sendto(2) on such a socket: not an echo request, a TTL of 0, too long, no route, broadcast
@@ -157,12 +167,43 @@ impl Stack {
         data: &[u8],
     ) -> Result<(), SocketError> {
         self.advance(now);
-        let (dst, _) = v4(dst)?;
+        match id.class {
+            SocketClass::Datagram => self.send_datagram(id, Some(dst), data),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    /// Sends to the address that the socket is connected to: one message, as
+    /// [`send_to`](Self::send_to). Returns how many bytes were taken.
+    ///
+    /// # Errors
+    /// Not connected, and those of [`send_to`](Self::send_to).
+    pub fn send(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, SocketError> {
+        self.advance(now);
+        match id.class {
+            SocketClass::Datagram => self.send_datagram(id, None, data).map(|()| data.len()),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        id: SocketId,
+        dst: Option<SocketAddr>,
+        data: &[u8],
+    ) -> Result<(), SocketError> {
         let socket = self.core.sockets.get(id)?;
         // RFC 1122 §3.2.1.7: no datagram is sent with TTL 0; Linux refuses IP_TTL 0.
         if socket.options.ttl == Some(0) {
             return Err(SocketError::InvalidArgument);
         }
+        if socket.kind == SocketKind::Udp {
+            return self.send_udp(id, dst, data);
+        }
+        let dst = match dst {
+            Some(dst) => v4(dst)?.0,
+            None => socket.peer.ok_or(SocketError::DestinationAddressRequired)?,
+        };
         let (kind, header_included) = (socket.kind, socket.options.header_included);
         let (options, options_len) = prepare_options(&socket.options.ip_options)?;
         let flow = flow(&self.core, socket, dst, &options[..options_len]);
@@ -191,23 +232,107 @@ impl Stack {
                 let flow = Flow { any_source: true, src: src.or(flow.src), ..flow };
                 self.ipv4.send_with_header(&mut self.core, packet, &flow)
             }
-            SocketKind::Raw { .. } => self.ipv4.send(&mut self.core, packet, &flow),
+            SocketKind::Raw { .. } | SocketKind::Udp => {
+                self.ipv4.send(&mut self.core, packet, &flow)
+            }
         };
         self.flush();
         sent.map_err(|refused| self.report_refusal(id, dst, data, refused))
     }
 
     /// The message that has waited longest. On a ping socket its bytes begin with the ICMP header,
-    /// on a raw socket with the IPv4 header; [`network`](crate::packet::PacketBuffer::network) begins with the IPv4
-    /// header on both, and `meta.timestamp` is when it arrived. [`recycle`](Self::recycle) it.
+    /// on a raw socket with the IPv4 header, on a UDP socket they are the payload;
+    /// [`network`](crate::packet::PacketBuffer::network) begins with the IPv4 header on all, and
+    /// `meta.timestamp` is when it arrived. [`recycle`](Self::recycle) it.
     pub fn recv(&mut self, id: SocketId) -> Option<Packet> {
-        self.core.sockets.get_mut(id).ok()?.next_packet()
+        let packet = self.core.sockets.next_packet(id)?;
+        if self.core.sockets.get(id).is_ok_and(|socket| socket.kind == SocketKind::Udp) {
+            self.core.stats.udp.in_datagrams += 1;
+        }
+        Some(packet)
+    }
+
+    /// As [`recv`](Self::recv), but an error that an ICMP message told of comes first, once, as
+    /// from recv(2).
+    ///
+    /// # Errors
+    /// No such socket, such an error, or `WouldBlock` when nothing waits.
+    pub fn try_recv(&mut self, id: SocketId) -> Result<Packet, SocketError> {
+        match self.core.sockets.get_mut(id)?.pending_error.take() {
+            Some(error) => Err(error),
+            None => self.recv(id).ok_or(SocketError::WouldBlock),
+        }
+    }
+
+    /// The address that the socket sends from, and its port (getsockname(2)); 0.0.0.0 and 0 stand
+    /// for none yet.
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        match id.class {
+            SocketClass::Datagram => self.datagram_addr(id),
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    /// The address that the socket is connected to, and the port (getpeername(2)).
+    ///
+    /// # Errors
+    /// No such socket, or not connected.
+    pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        match id.class {
+            SocketClass::Datagram => {
+                let socket = self.core.sockets.get(id)?;
+                let peer = socket.peer.ok_or(SocketError::NotConnected)?;
+                Ok(SocketAddr::new(IpAddr::V4(peer), socket.peer_port))
+            }
+            SocketClass::Tcp => Err(SocketError::BadSocket),
+        }
+    }
+
+    /// What would not have to wait, or fails; nothing when there is no such socket.
+    pub fn readiness(&self, id: SocketId) -> Readiness {
+        match id.class {
+            SocketClass::Datagram => {
+                self.core.sockets.get(id).map_or(Readiness::empty(), Socket::readiness)
+            }
+            SocketClass::Tcp => Readiness::empty(),
+        }
+    }
+
+    /// Wakes `waker` once, when the socket is ready for `interest` or is closed; at once if it is
+    /// ready. Any number may wait.
+    ///
+    /// # Errors
+    /// No such socket, or too many wakers.
+    pub fn register_waker(
+        &mut self,
+        id: SocketId,
+        interest: Interest,
+        waker: &Waker,
+    ) -> Result<(), SocketError> {
+        let ready = self.readiness(id);
+        if ready.is_empty() && self.local_addr(id).is_err() {
+            return Err(SocketError::BadSocket);
+        }
+        if ready.satisfies(interest) {
+            waker.wake_by_ref();
+            return Ok(());
+        }
+        self.core.wakers.register(id, interest, waker)
     }
 
     /// The error that has waited longest, on a socket with
     /// [`receive_errors`](SocketOptions::receive_errors).
     pub fn recv_error(&mut self, id: SocketId) -> Option<SocketErrorReport> {
-        self.core.sockets.get_mut(id).ok()?.next_error()
+        let socket = self.core.sockets.get_mut(id).ok()?;
+        let report = socket.next_error()?;
+        // Linux sock_dequeue_err_skb: SO_ERROR goes with the queue.
+        if report.origin == ErrorOrigin::Icmp {
+            socket.pending_error = socket.next_icmp_error();
+        }
+        Some(report)
     }
 
     /// The last error that an ICMP message told the socket of, once (`SO_ERROR`, socket(7)).
@@ -243,25 +368,51 @@ impl Stack {
         if refused.error == SocketError::MessageTooLong {
             let mut packet = self.core.pool.take(data.len());
             packet.put_slice(data);
-            packet.meta.timestamp = self.core.now;
-            let info = refused.mtu as u32;
-            let queued = self.core.sockets.report_local(id, refused.error, info, dst, packet);
-            if let Err(packet) = queued {
-                self.core.pool.put(packet);
-            }
+            self.report_too_long(id, dst, packet, refused.mtu);
         }
         refused.error
+    }
+
+    /// Tells a socket of a packet that was too long, and how long it may be (Linux
+    /// `ip_local_error`).
+    pub(super) fn report_too_long(
+        &mut self,
+        id: SocketId,
+        dst: Ipv4Addr,
+        mut packet: Packet,
+        mtu: usize,
+    ) {
+        packet.meta.timestamp = self.core.now;
+        let error = SocketError::MessageTooLong;
+        match self.core.sockets.report_local(id, error, mtu as u32, dst, packet) {
+            Ok(()) => self.core.wakers.wake_all(id),
+            Err(packet) => self.core.pool.put(packet),
+        }
+    }
+
+    fn datagram_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        let socket = self.core.sockets.get(id)?;
+        let addr = socket.local.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let port = match socket.kind {
+            SocketKind::Ping { ident } => ident,
+            // Linux has the protocol there.
+            SocketKind::Raw { protocol } => protocol.0.into(),
+            SocketKind::Udp => socket.port,
+        };
+        Ok(SocketAddr::new(IpAddr::V4(addr), port))
     }
 }
 
 /// How what a socket sends is to look.
-fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> Flow<'a> {
+pub(super) fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> Flow<'a> {
     let protocol = match socket.kind {
         SocketKind::Ping { .. } => Protocol::ICMP,
         SocketKind::Raw { protocol } => protocol,
+        SocketKind::Udp => Protocol::UDP,
     };
-    // Only raw sockets can be bound to what is many.
+    // Ping sockets cannot be bound to what is many.
     let is_ping = matches!(socket.kind, SocketKind::Ping { .. });
+    let multicast_link = socket.options.multicast_link.filter(|_| dst.is_multicast());
     let multicast_ttl = dst.is_multicast().then_some(socket.options.multicast_ttl);
     Flow {
         dst,
@@ -270,11 +421,12 @@ fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a [u8]) -> F
         protocol,
         tos: socket.options.tos,
         ttl: multicast_ttl.or(socket.options.ttl),
-        link: socket.options.bind_link,
+        link: socket.options.bind_link.or(multicast_link),
         pmtu: socket.options.pmtu_discovery,
         options,
         mark: socket.options.mark,
         broadcast: socket.options.broadcast,
+        ident: None,
         multicast_loop: socket.options.multicast_loop,
     }
 }
@@ -291,7 +443,8 @@ fn fill_echo(message: &mut [u8], ident: u16) -> Result<(), ()> {
     }
 }
 
-fn v4(addr: SocketAddr) -> Result<(Ipv4Addr, u16), SocketError> {
+/// The IPv4 address and the port.
+pub(super) fn v4(addr: SocketAddr) -> Result<(Ipv4Addr, u16), SocketError> {
     match addr {
         SocketAddr::V4(addr) => Ok((*addr.ip(), addr.port())),
         SocketAddr::V6(_) => Err(SocketError::AddressFamilyNotSupported),

@@ -16,7 +16,8 @@ use crate::wire::ethernet::{EtherType, MacAddr};
 use crate::wire::icmpv4::{Message, Unreachable};
 
 impl Stack {
-    /// Queues a whole Ethernet frame on a link, as it is.
+    /// Queues a whole frame on a link, as it is: Ethernet, or on a link without Ethernet an IP
+    /// packet.
     pub fn send_frame(&mut self, now: Instant, link: LinkId, mut frame: Packet) {
         self.advance(now);
         frame.mark_mac();
@@ -64,6 +65,12 @@ impl Stack {
                 };
                 packet.meta.packet_type = packet_type;
                 self.ipv4.enqueue_backlog(&mut self.core, Looped { packet, local });
+                return;
+            }
+            LinkKind::Ip => {
+                // One end leads to the other, whoever the next hop is.
+                packet.mark_mac();
+                self.enqueue(link, packet);
                 return;
             }
             LinkKind::Ethernet(mac) => mac,
@@ -138,9 +145,9 @@ impl Stack {
             self.core.discard(packet, DropReason::LinkDown);
             return;
         };
-        match link::output::enqueue(link, limit, packet) {
-            Ok(()) => {
-                if let Some(packet) = link.queue.back() {
+        match link::output::enqueue(link, limit, packet, &mut self.core.pool) {
+            Ok(frames) => {
+                for packet in link.queue.range(link.queue.len() - frames..) {
                     self.core.observers.see(self.core.now, || Event::LinkOut { link: id, packet });
                 }
             }

@@ -34,13 +34,15 @@ drop_reasons! {
     UnknownVlan = "frame for an unknown VLAN",
     /// An EtherType that nothing here speaks.
     UnhandledEtherType = "unhandled EtherType",
+    /// On a link without Ethernet, neither IPv4 nor IPv6.
+    UnknownIpVersion = "neither IPv4 nor IPv6",
     /// Not an Ethernet/IPv4 ARP message.
     ArpMalformed = "malformed ARP message",
     /// An ARP message that is not for this host or makes no sense.
     ArpIgnored = "ARP message ignored",
     /// The link's transmit queue was full.
     TxQueueFull = "transmit queue full",
-    /// A large segment for a link that cannot take it.
+    /// A large segment for a link that cannot take it, and that cannot be cut.
     TooBigForLink = "larger than the link can take",
     /// The loopback's queue was full.
     BacklogFull = "loopback backlog full",
@@ -118,6 +120,8 @@ drop_reasons! {
     NoSocket = "no socket",
     /// The socket's receive queue is full.
     SocketQueueFull = "socket receive queue full",
+    /// The receive queues of all UDP sockets take all the memory they may.
+    UdpMemory = "no memory for UDP",
 }
 
 impl core::fmt::Display for DropReason {

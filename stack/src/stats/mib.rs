@@ -209,7 +209,7 @@ counters! {
 counters! {
     /// UDP (`Udp`; RFC 4113).
     UdpMib {
-        /// Datagrams delivered to a socket.
+        /// Datagrams that were received from a socket.
         in_datagrams = "InDatagrams",
         /// Datagrams for a port without a socket.
         no_ports = "NoPorts",
@@ -219,6 +219,14 @@ counters! {
         in_csum_errors = "InCsumErrors",
         /// Datagrams sent.
         out_datagrams = "OutDatagrams",
+        /// Datagrams for a socket whose receive queue was full.
+        rcvbuf_errors = "RcvbufErrors",
+        /// Datagrams not sent for want of room.
+        sndbuf_errors = "SndbufErrors",
+        /// Datagrams for which there was no memory.
+        mem_errors = "MemErrors",
+        /// Datagrams to many that no socket wanted.
+        ignored_multi = "IgnoredMulti",
     }
 }
 

@@ -83,15 +83,75 @@ impl HyStart {
         self.phase = Phase::Done;
     }
 
-    /// Takes in one ACK of the initial slow start and its round-trip time. Sets `ssthresh` when
-    /// slow start is over.
+    /// Takes in one ACK and its round-trip time. Sets `ssthresh` when slow start is over.
     pub fn on_ack(&mut self, state: &mut CongestionState, ctx: &CcContext, rtt: Option<Duration>) {
-        let _ = (state, ctx, rtt);
+        if self.phase == Phase::Done || !state.in_initial_slow_start() {
+            // RFC 9406 §4.2: later slow starts end at the threshold that was found.
+            self.phase = Phase::Done;
+            return;
+        }
+        if let Some(rtt) = rtt {
+            let rtt = u32::try_from(rtt.as_micros()).unwrap_or(NO_RTT - 1);
+            self.current_round_min_rtt = self.current_round_min_rtt.min(rtt);
+            self.rtt_sample_count = self.rtt_sample_count.saturating_add(1);
+            self.judge_delay();
+        }
+        if ctx.snd_una.ge(self.window_end) {
+            self.next_round(state, ctx.snd_nxt);
+        }
     }
 
     /// How many of `acked` packets may grow the window in slow start: all, or one in
-    /// [`CSS_GROWTH_DIVISOR`].
+    /// [`CSS_GROWTH_DIVISOR`] (RFC 9406 §4.2). There is no further limit on them (L): bursts are
+    /// the link's to bear, as in Linux.
     pub fn growth(&mut self, acked: u32) -> u32 {
-        acked
+        if self.phase != Phase::Conservative {
+            return acked;
+        }
+        let credit = acked.saturating_add(u32::from(self.css_credit));
+        self.css_credit = (credit % CSS_GROWTH_DIVISOR) as u8;
+        credit / CSS_GROWTH_DIVISOR
+    }
+
+    /// RFC 9406 §4.2: once a round has samples enough, compares its delay.
+    fn judge_delay(&mut self) {
+        if self.rtt_sample_count < N_RTT_SAMPLE {
+            return;
+        }
+        match self.phase {
+            Phase::SlowStart if self.last_round_min_rtt != NO_RTT => {
+                let threshold = (self.last_round_min_rtt / MIN_RTT_DIVISOR)
+                    .clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
+                if self.current_round_min_rtt >= self.last_round_min_rtt.saturating_add(threshold) {
+                    self.css_baseline_min_rtt = self.current_round_min_rtt;
+                    self.css_rounds = 0;
+                    self.phase = Phase::Conservative;
+                }
+            }
+            Phase::Conservative if self.current_round_min_rtt < self.css_baseline_min_rtt => {
+                // The delay was jitter, not a queue.
+                self.css_baseline_min_rtt = NO_RTT;
+                self.phase = Phase::SlowStart;
+            }
+            _ => {}
+        }
+    }
+
+    fn next_round(&mut self, state: &mut CongestionState, snd_nxt: SeqNumber) {
+        self.window_end = snd_nxt;
+        self.last_round_min_rtt = self.current_round_min_rtt;
+        self.current_round_min_rtt = NO_RTT;
+        self.rtt_sample_count = 0;
+        if self.phase == Phase::Conservative {
+            // The round in which it began counts, though it was not whole.
+            self.css_rounds += 1;
+            if self.css_rounds >= CSS_ROUNDS {
+                state.ssthresh = state.cwnd;
+                self.phase = Phase::Done;
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ fn counted(icmp: &IcmpMib) -> Vec<(&'static str, u64)> {
 
 #[test]
 fn every_type_received_has_its_counter() {
-    let quoted = Ip::udp(ip(US), ip(FAR), 5, 6, b"data").build();
+    let quoted = Ip::icmp(ip(US), ip(FAR), echo(5, 6, b"data")).build();
     let (ident, sequence, mask) = (1, 1, Ipv4Addr::UNSPECIFIED);
     let times = (0, 0, 0);
     let cases = [

@@ -106,6 +106,7 @@ impl Seen {
             Seen::Delivered { to: Receiver::Icmp, .. } => "delivered to icmp".into(),
             Seen::Delivered { to: Receiver::Ping(_), .. } => "delivered to ping".into(),
             Seen::Delivered { to: Receiver::Raw(_), .. } => "delivered to raw".into(),
+            Seen::Delivered { to: Receiver::Udp(_), .. } => "delivered to udp".into(),
             Seen::Dropped { reason, .. } => format!("dropped: {reason}"),
             Seen::Address { addr, state, .. } => format!("{addr} {state:?}"),
         }

@@ -1,0 +1,9 @@
+//! Stacks in a laboratory: simulated wires, virtual time, captures.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture;
+mod lab;
+mod net;
+mod wire;

@@ -1,0 +1,5 @@
+//! What tests in simulated networks share.
+
+mod recorder;
+
+pub use recorder::Recorder;
