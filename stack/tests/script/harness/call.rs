@@ -25,22 +25,51 @@ pub enum Expected {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    Socket { udp: bool },
-    Bind { port: Option<u16> },
-    Listen { backlog: usize },
+    Socket {
+        udp: bool,
+    },
+    Bind {
+        port: Option<u16>,
+    },
+    Listen {
+        backlog: usize,
+    },
     Accept,
-    Connect { port: Option<u16> },
-    Send { len: usize, more: bool },
-    SendTo { len: usize },
-    Receive { len: usize, peek: bool },
-    Shutdown { read: bool, write: bool },
+    Connect {
+        port: Option<u16>,
+    },
+    Send {
+        len: usize,
+        more: bool,
+    },
+    SendTo {
+        len: usize,
+    },
+    Receive {
+        len: usize,
+        peek: bool,
+    },
+    Shutdown {
+        read: bool,
+        write: bool,
+    },
     Close,
     Abort,
-    Set { name: String, values: Vec<i64>, text: String },
-    Get { name: String, expected: String },
+    Set {
+        name: String,
+        values: Vec<i64>,
+        text: String,
+    },
+    Get {
+        name: String,
+        expected: String,
+    },
     NonBlocking(bool),
     /// Event names that must be ready; none others of those asked for may be.
-    Poll { events: Vec<String>, ready: Vec<String> },
+    Poll {
+        events: Vec<String>,
+        ready: Vec<String>,
+    },
     /// Makes a socket the one used.
     Use,
     /// What state the connection must be in (RFC 9293 §3.3.2).
@@ -131,7 +160,11 @@ pub fn parse_verb(text: &str) -> Result<Call, String> {
         }
         "get" => {
             let expected = result.unwrap_or("0").trim().to_string();
-            return Ok(Call { op: Op::Get { name: cursor.word().into(), expected }, fd, expected: Expected::Success });
+            return Ok(Call {
+                op: Op::Get { name: cursor.word().into(), expected },
+                fd,
+                expected: Expected::Success,
+            });
         }
         "ready" => {
             let ready = cursor.rest().split_whitespace().map(str::to_string).collect();

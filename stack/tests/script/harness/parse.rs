@@ -177,7 +177,10 @@ impl Action {
         if text.contains('(') {
             return Ok(Action::Calls(vec![parse_call(text)?]));
         }
-        text.split(';').map(|verb| parse_verb(verb.trim())).collect::<Result<_, _>>().map(Action::Calls)
+        text.split(';')
+            .map(|verb| parse_verb(verb.trim()))
+            .collect::<Result<_, _>>()
+            .map(Action::Calls)
     }
 }
 
@@ -227,8 +230,18 @@ impl Comparison {
 /// The names that Linux's headers give to numbers in `tcp_info`.
 fn symbol(name: &str) -> Option<i64> {
     let states = [
-        "", "TCP_ESTABLISHED", "TCP_SYN_SENT", "TCP_SYN_RECV", "TCP_FIN_WAIT1", "TCP_FIN_WAIT2",
-        "TCP_TIME_WAIT", "TCP_CLOSE", "TCP_CLOSE_WAIT", "TCP_LAST_ACK", "TCP_LISTEN", "TCP_CLOSING",
+        "",
+        "TCP_ESTABLISHED",
+        "TCP_SYN_SENT",
+        "TCP_SYN_RECV",
+        "TCP_FIN_WAIT1",
+        "TCP_FIN_WAIT2",
+        "TCP_TIME_WAIT",
+        "TCP_CLOSE",
+        "TCP_CLOSE_WAIT",
+        "TCP_LAST_ACK",
+        "TCP_LISTEN",
+        "TCP_CLOSING",
     ];
     let phases = ["TCP_CA_Open", "TCP_CA_Disorder", "TCP_CA_CWR", "TCP_CA_Recovery", "TCP_CA_Loss"];
     let mut tables = [&states[..], &phases[..]].into_iter();
