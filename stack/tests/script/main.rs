@@ -1,0 +1,3 @@
+//! Packet traces as tests: see [`harness`].
+
+mod harness;
