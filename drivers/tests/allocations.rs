@@ -12,8 +12,12 @@ use tapping_drivers::device::DeviceConfig;
 use tapping_drivers::runtime::Runtime;
 use tapping_drivers::sandbox::Sandbox;
 use tapping_drivers::veth;
+use tapping_stack::socket::PacketInfo;
 use tapping_stack::time::{Duration, Instant};
-use tapping_stack::wire::ethernet::MacAddr;
+use tapping_stack::wire::{
+    EtherType, EthernetRepr, Ipv4Repr, MacAddr, Protocol, SeqNumber, TcpFlags, TcpOptionsRepr,
+    TcpRepr, ethernet, ipv4, tcp,
+};
 use tapping_stack::{Config, LinkConfig, LinkId, SocketId, Stack};
 
 /// Exchanges before counting: tables, queues and pools grow to what they need.
@@ -115,6 +119,76 @@ fn fragments_cost_no_more_than_two_allocations_a_datagram() {
     assert!(allocations <= 2 * 2 * u64::from(COUNTED), "{allocations}");
 }
 
+/// A TCP segment of 1448 bytes from 10.0.0.2 to 10.0.1.2 in a frame; `n` says which of a stream.
+fn segment(n: u16, to: MacAddr) -> Vec<u8> {
+    let tcp = TcpRepr {
+        src_port: 1,
+        dst_port: 2,
+        seq: SeqNumber(u32::from(n) * 1448),
+        ack: SeqNumber(0),
+        flags: TcpFlags::ACK,
+        window: 512,
+        urgent: 0,
+        options: TcpOptionsRepr { timestamps: Some((1, 1)), ..Default::default() },
+    };
+    let (ethernet, network) = (ethernet::HEADER_LEN, ipv4::HEADER_LEN);
+    let mut frame = vec![7; ethernet + network + tcp.header_len() + 1448];
+    let src = MacAddr([2, 0, 0, 0, 0, 9]);
+    EthernetRepr { dst: to, src, ethertype: EtherType::IPV4 }.emit(&mut frame);
+    let (src, dst) = (B, Ipv4Addr::new(10, 0, 1, 2));
+    let ip = Ipv4Repr {
+        tos: 0,
+        id: n,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: 64,
+        protocol: Protocol::TCP,
+        src,
+        dst,
+        total_len: (frame.len() - ethernet) as u16,
+        options_len: 0,
+    };
+    ip.emit(&mut frame[ethernet..]);
+    let segment = &mut frame[ethernet + network..];
+    tcp.emit(segment);
+    let pseudo = ipv4::pseudo_header_sum(src, dst, Protocol::TCP, segment.len() as u16);
+    tcp::fill_checksum(segment, pseudo);
+    frame
+}
+
+#[test]
+fn segments_that_come_together_pass_a_router() {
+    const BATCH: u16 = 20;
+    let (mut stack, inside, _) = in_process(1, A);
+    stack.set_forwarding(true);
+    let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+    let outside = stack.add_link(LinkConfig::new("eth1", mac)).unwrap();
+    stack.add_address(Instant::ZERO, outside, "10.0.1.1/24".parse().unwrap()).unwrap();
+    let receiver = Ipv4Addr::new(10, 0, 1, 2).into();
+    stack.add_neighbour(Instant::ZERO, outside, receiver, MacAddr([2, 0, 0, 0, 0, 8])).unwrap();
+    let frames: Vec<_> = (0..BATCH).map(|n| segment(n, MacAddr([2, 0, 0, 0, 0, 1]))).collect();
+    let mut batch = Vec::new();
+    let now = Instant::from_secs(1);
+    assert_steady(|_| {
+        for frame in &frames {
+            let mut packet = stack.take_buffer(frame.len());
+            packet.put_slice(frame);
+            batch.push(packet);
+        }
+        stack.handle_frames(now, inside, batch.drain(..));
+        let mut sent = 0;
+        while let Some(frame) = stack.poll_transmit(now, outside) {
+            sent += 1;
+            stack.recycle(frame);
+        }
+        assert_eq!(sent, BATCH);
+    });
+    // As one packet each time.
+    let forwarded = stack.snapshot().ip.forw_datagrams;
+    assert_eq!(forwarded, u64::from(WARM_UP + COUNTED));
+}
+
 #[test]
 fn a_stack_pings_itself() {
     let (mut stack, _, socket) = in_process(1, A);
@@ -127,6 +201,40 @@ fn a_stack_pings_itself() {
         stack.handle_timeout(now);
         let reply = stack.recv(socket).expect("a reply");
         stack.recycle(reply);
+    });
+}
+
+/// Datagrams there and back between bound sockets, one connected.
+#[test]
+fn stacks_exchange_datagrams() {
+    let (mut a, mut b) = (in_process(1, A), in_process(2, B));
+    let mut now = Instant::from_secs(1);
+    for (host, addr) in [(&mut a, A), (&mut b, B)] {
+        host.2 = host.0.open_udp().unwrap();
+        host.0.bind(host.2, (addr, 7).into()).unwrap();
+    }
+    a.0.connect(now, a.2, (B, 7).into()).unwrap();
+    assert_steady(|sequence| {
+        now += INTERVAL;
+        for stack in [&mut a.0, &mut b.0] {
+            if stack.poll_timeout().is_some_and(|at| at <= now) {
+                stack.handle_timeout(now);
+            }
+        }
+        a.0.send(now, a.2, &sequence.to_be_bytes()).unwrap();
+        carry(now, &mut a, &mut b);
+        carry(now, &mut b, &mut a);
+        carry(now, &mut a, &mut b);
+        let datagram = b.0.recv(b.2).expect("a datagram");
+        let from = PacketInfo::of(&datagram).expect("headers").source;
+        b.0.send_to(now, b.2, from, datagram.bytes()).unwrap();
+        b.0.recycle(datagram);
+        carry(now, &mut b, &mut a);
+        carry(now, &mut a, &mut b);
+        carry(now, &mut b, &mut a);
+        let reply = a.0.try_recv(a.2).expect("a reply");
+        assert_eq!(reply.bytes(), sequence.to_be_bytes());
+        a.0.recycle(reply);
     });
 }
 

@@ -4,7 +4,7 @@
 //!   10.0.0.2, .3, …  ──── link 0  10.0.0.1/24 [stack] 10.0.1.1/24  link 1 ────  10.0.1.2 (gateway), …
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tapping_stack::wire::ipv4::{HEADER_LEN, fill_checksum};
 use tapping_stack::wire::{
@@ -98,6 +98,14 @@ fn frame(src: MacAddr, dst: MacAddr, ethertype: EtherType, payload: &[u8]) -> Ve
     frame
 }
 
+/// The UDP ports in use, from 0 on.
+pub const PORTS: u8 = 6;
+
+/// A socket address from fields.
+pub fn socket_address(input: &mut Input<'_>) -> SocketAddr {
+    (address(input), u16::from(input.u8() % PORTS)).into()
+}
+
 /// An ARP message from fields.
 pub fn arp(input: &mut Input<'_>, link: usize) -> Vec<u8> {
     let sender_ip = address(input);
@@ -152,6 +160,12 @@ pub fn packet(input: &mut Input<'_>, link: usize) -> Vec<u8> {
     if flags & 32 != 0 {
         // Much data for few bytes of input.
         payload.resize(payload.len() + usize::from(input.u16()), 0);
+    }
+    // Few ports, so that datagrams meet sockets.
+    if protocol == Protocol::UDP
+        && let Some(ports) = payload.first_chunk_mut::<4>()
+    {
+        *ports = [0, ports[1] % PORTS, 0, ports[3] % PORTS];
     }
     let dst_mac = destination(input, link);
     let packet = ip(repr, &options, payload);

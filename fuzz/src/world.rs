@@ -15,7 +15,7 @@ use tapping_stack::filter::hook::{HookId, HookPoint};
 use tapping_stack::interface::ReversePathFilter;
 use tapping_stack::neigh::NudState;
 use tapping_stack::route::{Route, RouteSelector};
-use tapping_stack::socket::SocketKind;
+use tapping_stack::socket::{Readiness, SocketKind};
 use tapping_stack::stats::Snapshot;
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::wire::Protocol;
@@ -23,7 +23,7 @@ use tapping_stack::wire::cidr::IpCidr;
 use tapping_stack::{Config, LinkConfig, LinkId, Packet, PmtuDiscovery, SocketId, Stack};
 
 use crate::check::{self, CRAFTED};
-use crate::frames::{self, GATEWAY, MACS, OWN, address, mac_of};
+use crate::frames::{self, GATEWAY, MACS, OWN, address, mac_of, socket_address};
 use crate::hooks::FuzzHook;
 use crate::script::{Input, Setup, action};
 
@@ -129,6 +129,7 @@ fn small_limits(config: &mut Config) {
     config.ipv4.reassembly.high_threshold = 32 << 10;
     config.ipv4.reassembly.max_fragments = 64;
     config.ipv4.exceptions.capacity = 4;
+    config.ipv4.udp_mem = 16 << 10;
     config.ipv4.max_routes = 32;
     config.ipv4.max_addresses = 4;
     config.icmp.redirects.senders = 4;
@@ -383,7 +384,8 @@ impl World {
         let routes = self.stack.routes().count();
         assert!(routes <= config.ipv4.max_routes, "{routes} routes");
         let (small, large) = self.stack.pool().free();
-        assert!(small <= config.core.pool_small && large <= config.core.pool_large);
+        // There are five sizes of larger buffers.
+        assert!(small <= config.core.pool_small && large <= 5 * config.core.pool_large);
         for interface in self.stack.interfaces().iter() {
             assert!(interface.addresses().len() <= config.ipv4.max_addresses);
         }
@@ -400,6 +402,7 @@ impl World {
             .iter()
             .zip(after.ip.iter())
             .chain(before.icmp.iter().zip(after.icmp.iter()))
+            .chain(before.igmp.iter().zip(after.igmp.iter()))
             .chain(before.arp.iter().zip(after.arp.iter()))
             .chain(before.udp.iter().zip(after.udp.iter()));
         for ((name, old), (_, new)) in pairs {
@@ -430,16 +433,17 @@ impl World {
             return;
         }
         let kind = input.u8();
-        let opened = match kind % 4 {
+        let opened = match kind % 5 {
             0 => self.stack.open_ping(None),
-            1 => self.stack.open_ping(Some(u16::from(kind / 4))),
+            1 => self.stack.open_ping(Some(u16::from(kind / 5))),
             2 => self.stack.open_raw(Protocol::ICMP),
-            _ => self.stack.open_raw(Protocol(input.u8())),
+            3 => self.stack.open_raw(Protocol(input.u8())),
+            _ => self.stack.open_udp(),
         };
         let Ok(socket) = opened else { return };
         self.sockets.push(socket);
         let options = self.stack.socket_options(socket).expect("it is open");
-        if kind % 4 >= 2 {
+        if matches!(kind % 5, 2 | 3) {
             options.mark = CRAFTED;
         }
         options.receive_errors = kind & 128 != 0;
@@ -448,13 +452,16 @@ impl World {
 
     fn send(&mut self, input: &mut Input<'_>) {
         let Some(socket) = self.socket(input) else { return };
-        let dst = address(input);
+        let dst = socket_address(input);
         let mut data = vec![8, 0, 0, 0, 0, 0, 0, input.u8()];
         if matches!(self.stack.socket_kind(socket), Ok(SocketKind::Raw { .. })) {
             data = input.counted().to_vec();
         }
         data.resize(data.len() + usize::from(input.u16()), 0);
-        let sent = self.stack.send_to(self.now, socket, (dst, 0).into(), &data);
+        let sent = match input.u8() % 4 {
+            0 => self.stack.send(self.now, socket, &data).map(|_| ()),
+            _ => self.stack.send_to(self.now, socket, dst, &data),
+        };
         sent.hash(&mut self.digest);
     }
 
@@ -478,13 +485,16 @@ impl World {
         }
         assert!(errors <= self.stack.config().core.max_error_queue);
         assert!(!self.stack.is_readable(socket));
+        let taken = self.stack.take_error(socket).expect("it is open");
+        taken.hash(&mut self.digest);
+        assert_eq!(self.stack.readiness(socket), Readiness::WRITABLE);
     }
 
     fn socket_options(&mut self, input: &mut Input<'_>) {
         let Some(socket) = self.socket(input) else { return };
         let links = self.links;
         let options = self.stack.socket_options(socket).expect("it is open");
-        match input.u8() % 10 {
+        match input.u8() % 14 {
             0 => options.ttl = Some(input.u8().max(1)),
             1 => options.multicast_ttl = input.u8(),
             2 => options.tos = input.u8(),
@@ -504,6 +514,10 @@ impl World {
             6 => options.header_included = options.mark == CRAFTED && input.bool(),
             7 => options.multicast_loop = input.bool(),
             8 => options.icmp_filter = input.u32(),
+            9 => options.reuse_address = input.bool(),
+            10 => options.reuse_port = input.bool(),
+            11 => options.multicast_all = input.bool(),
+            12 => options.multicast_link = input.bool().then(|| links[link(input)]),
             _ => options.receive_errors = input.bool(),
         }
     }
@@ -512,8 +526,8 @@ impl World {
         let Some(socket) = self.socket(input) else { return };
         // Refusals are part of it.
         let _ = match input.u8() % 4 {
-            0 | 1 => self.stack.bind(socket, (address(input), 0).into()),
-            2 => self.stack.connect(self.now, socket, (address(input), 0).into()),
+            0 | 1 => self.stack.bind(socket, socket_address(input)),
+            2 => self.stack.connect(self.now, socket, socket_address(input)),
             _ => {
                 self.sockets.retain(|other| *other != socket);
                 self.stack.close(self.now, socket)
@@ -535,7 +549,8 @@ impl World {
             }
             3 => self.stack.set_promiscuous(id, input.bool()).expect("the link"),
             4 => {
-                let joined = self.stack.join_group(id, Ipv4Addr::new(239, 1, 1, input.u8() % 4));
+                let group = Ipv4Addr::new(239, 1, 1, input.u8() % 4);
+                let joined = self.stack.join_group(self.now, id, group);
                 joined.expect("a group");
             }
             _ => {

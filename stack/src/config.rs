@@ -5,6 +5,7 @@ use core::time::Duration;
 pub use crate::icmp::ratelimit::RateLimitConfig;
 pub use crate::ipv4::reassembly::ReassemblyConfig;
 pub use crate::route::exceptions::ExceptionsConfig;
+pub use crate::tcp::config::{BufferSizes, EcnMode, SynCookies, TcpConfig, TimeWaitReuse};
 
 /// Settings of one stack. `Config::default()` is what a freshly booted Linux has, forwarding off.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,10 +14,14 @@ pub struct Config {
     pub ipv4: Ipv4Config,
     /// ICMP settings (`net.ipv4.icmp_*`).
     pub icmp: IcmpConfig,
+    /// Multicast groups and what routers are told of them (`net.ipv4.igmp_*`).
+    pub igmp: IgmpConfig,
     /// Neighbour cache settings (`net.ipv4.neigh.default.*`).
     pub neigh: NeighConfig,
     /// Address conflict detection (RFC 5227 §1.1).
     pub acd: AcdConfig,
+    /// TCP settings (`net.ipv4.tcp_*`).
+    pub tcp: TcpConfig,
     /// Sockets and queues (`net.core.*`).
     pub core: CoreConfig,
 }
@@ -44,7 +49,7 @@ pub struct Ipv4Config {
     pub max_links: usize,
     /// How many addresses a link may have.
     pub max_addresses: usize,
-    /// How many multicast groups a link may be in (`igmp_max_memberships` of one socket).
+    /// How many multicast groups a link may be in by itself, not for a socket.
     pub max_groups: usize,
 }
 
@@ -77,6 +82,26 @@ pub struct RedirectConfig {
     pub silence: Duration,
     /// How many senders are kept count of; rounded up to a power of two.
     pub senders: usize,
+}
+
+/// Multicast group settings. Those of one link are in
+/// [`InterfaceConfig`](crate::interface::InterfaceConfig).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgmpConfig {
+    /// `igmp_qrv`: how often a change is reported, until a querier tells; at least 1.
+    pub qrv: u8,
+    /// `igmp_max_memberships`: how many groups a socket may be in.
+    pub max_memberships: usize,
+    /// `igmp_max_msf`: how many sources a socket may list for a group.
+    pub max_msf: usize,
+    /// `igmp_link_local_mcast_reports`: report groups in 224.0.0.0/24, too.
+    pub link_local_mcast_reports: bool,
+    /// Groups left, or sources of one group changed, that are to be reported again; of more the
+    /// first report is the only one.
+    pub max_pending_changes: usize,
+    /// Sources that routers asked about and that wait for the answer, of one group; of more the
+    /// whole group is reported.
+    pub max_queried_sources: usize,
 }
 
 /// Neighbour cache settings.
@@ -149,7 +174,8 @@ pub struct CoreConfig {
     pub max_wakers: usize,
     /// `netdev_max_backlog`: packets waiting on the loopback.
     pub netdev_max_backlog: usize,
-    /// `txqueuelen`: frames waiting for a device.
+    /// `txqueuelen`: frames waiting for a device. A large segment that is cut for it needs the room
+    /// of one.
     pub tx_queue_len: usize,
     /// `netdev_budget`: loopback packets handled before control returns to the caller; at least 1.
     pub netdev_budget: usize,
@@ -163,7 +189,8 @@ pub struct CoreConfig {
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Config {
-    /// Raises what would make timers due for ever: intervals to 1 ms, the budget to one packet.
+    /// Raises what would make timers due for ever: intervals to 1 ms, the budget to one packet; and
+    /// what must not be zero.
     pub(crate) fn clamp(&mut self) {
         let neigh = &mut self.neigh;
         for interval in [
@@ -175,6 +202,7 @@ impl Config {
             *interval = (*interval).max(MIN_INTERVAL);
         }
         self.core.netdev_budget = self.core.netdev_budget.max(1);
+        self.igmp.qrv = self.igmp.qrv.max(1);
     }
 }
 
@@ -207,6 +235,14 @@ impl Default for Config {
                     senders: 4096,
                 },
             },
+            igmp: IgmpConfig {
+                qrv: 2,
+                max_memberships: 20,
+                max_msf: 10,
+                link_local_mcast_reports: true,
+                max_pending_changes: 1024,
+                max_queried_sources: 366,
+            },
             neigh: NeighConfig {
                 base_reachable_time: Duration::from_secs(30),
                 delay_first_probe_time: Duration::from_secs(5),
@@ -233,6 +269,7 @@ impl Default for Config {
                 announce_interval: Duration::from_secs(2),
                 defend_interval: Duration::from_secs(10),
             },
+            tcp: TcpConfig::default(),
             core: CoreConfig {
                 rmem_default: 212_992,
                 max_error_queue: 64,

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::event::{Event, Observers};
 use crate::filter::hook::{HookContext, HookPoint, Hooks, Verdict};
 use crate::icmp::ratelimit::RateLimiter;
+use crate::igmp::membership::Memberships;
 use crate::interface::{Interface, Interfaces};
 use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, Rng};
@@ -16,6 +17,7 @@ use crate::route::source::{LinkAddress, select_source};
 use crate::route::{RouteKind, RouteTable, Scope};
 use crate::socket::{Interest, SocketId, SocketTable, WakerTable};
 use crate::stats::{DropReason, Stats};
+use crate::tcp::TcpLayer;
 use crate::time::{Duration, Instant};
 
 const MILLIS_PER_DAY: u128 = 86_400_000;
@@ -35,7 +37,10 @@ pub(crate) struct Core {
     pub(crate) exceptions: RouteExceptions,
     pub(crate) hooks: Hooks,
     pub(crate) sockets: SocketTable,
+    pub(crate) tcp: TcpLayer,
     pub(crate) wakers: WakerTable,
+    /// Which socket is in which multicast group.
+    pub(crate) memberships: Memberships,
     pub(crate) icmp_limit: RateLimiter,
     /// Unix time at [`Instant::ZERO`], if the caller told.
     pub(crate) wall_clock: Option<Duration>,
@@ -53,8 +58,10 @@ impl Core {
             exceptions: RouteExceptions::new(config.ipv4.exceptions, KeyedHash::new(rng.key())),
             hooks: Hooks::default(),
             sockets: SocketTable::new(&config, &mut rng),
+            tcp: TcpLayer::new(&config, &mut rng),
             wakers: WakerTable::new(config.core.max_wakers, &mut rng),
             icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
+            memberships: Memberships::new(KeyedHash::new(rng.key())),
             wall_clock: None,
             config,
             rng,

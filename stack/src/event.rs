@@ -9,6 +9,7 @@ use crate::packet::{LinkId, Packet};
 use crate::route::RouteKind;
 use crate::socket::SocketId;
 use crate::stats::DropReason;
+use crate::tcp::event::TcpEvent;
 use crate::time::Instant;
 use crate::wire::arp::Arp;
 
@@ -32,12 +33,16 @@ pub enum Direction {
 pub enum Receiver {
     /// ICMP itself: it answers or obeys.
     Icmp,
+    /// IGMP itself.
+    Igmp,
     /// A ping socket.
     Ping(SocketId),
     /// A raw socket.
     Raw(SocketId),
     /// A UDP socket.
     Udp(SocketId),
+    /// A TCP socket.
+    Tcp(SocketId),
 }
 
 /// One stage. A packet's [`bytes`](crate::packet::PacketBuffer::bytes) begin with the header that the stage works on.
@@ -134,6 +139,13 @@ pub enum Event<'a> {
         to: Receiver,
         /// The packet; bytes begin where the receiver reads.
         packet: &'a Packet,
+    },
+    /// A TCP connection made a decision.
+    Tcp {
+        /// Which.
+        socket: SocketId,
+        /// What.
+        event: TcpEvent,
     },
     /// A packet was discarded.
     Dropped {

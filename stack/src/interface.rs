@@ -1,14 +1,19 @@
 //! What IPv4 knows of a link: name, MTU, state and addresses (Linux `struct in_device`).
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use core::time::Duration;
 
+use crate::igmp::filter::Reception;
 use crate::link::LinkMap;
 use crate::packet::LinkId;
 use crate::route::Route;
 use crate::wire::cidr::Ipv4Cidr;
 use crate::wire::ethernet::MacAddr;
+use crate::wire::igmp::{ALL_SYSTEMS, IgmpVersion};
+use crate::wire::ipv4::Protocol;
 
 /// What frames look like on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,13 @@ pub struct InterfaceConfig {
     pub accept_source_route: bool,
     /// Probe for and defend addresses on this link (RFC 5227).
     pub conflict_detection: bool,
+    /// `force_igmp_version`: speak this version at most; `None` is 0, and 3 means the same.
+    pub force_igmp_version: Option<IgmpVersion>,
+    /// `igmpv2_unsolicited_report_interval`: longest time between two reports of a group just
+    /// joined, versions 1 and 2.
+    pub igmpv2_unsolicited_report_interval: Duration,
+    /// `igmpv3_unsolicited_report_interval`: the same between reports of a change, version 3.
+    pub igmpv3_unsolicited_report_interval: Duration,
 }
 
 impl Default for InterfaceConfig {
@@ -66,6 +78,9 @@ impl Default for InterfaceConfig {
             send_redirects: true,
             accept_source_route: false,
             conflict_detection: false,
+            force_igmp_version: None,
+            igmpv2_unsolicited_report_interval: Duration::from_secs(10),
+            igmpv3_unsolicited_report_interval: Duration::from_secs(1),
         }
     }
 }
@@ -97,7 +112,10 @@ pub struct Interface {
     /// Settings.
     pub config: InterfaceConfig,
     pub(crate) addresses: Vec<InterfaceAddress>,
-    pub(crate) groups: Vec<Ipv4Addr>,
+    /// The groups received, for whomever.
+    pub(crate) groups: BTreeMap<Ipv4Addr, Reception>,
+    /// Those that the link is in by itself.
+    pub(crate) own_groups: BTreeSet<Ipv4Addr>,
     /// The routes made for its addresses.
     pub(crate) routes: Vec<Route>,
 }
@@ -123,7 +141,14 @@ impl Interface {
 
     /// Whether the multicast group is received; all-hosts always is (RFC 1112 §4).
     pub fn is_member(&self, group: Ipv4Addr) -> bool {
-        group == Ipv4Addr::new(224, 0, 0, 1) || self.groups.contains(&group)
+        group == ALL_SYSTEMS || self.groups.contains_key(&group)
+    }
+
+    /// Whether a multicast from `source` is received (Linux `ip_check_mc_rcu`).
+    pub(crate) fn receives(&self, group: Ipv4Addr, source: Ipv4Addr, protocol: Protocol) -> bool {
+        // No member is spared what is said about the group itself.
+        let allows = |held: &Reception| protocol == Protocol::IGMP || held.allows(source);
+        group == ALL_SYSTEMS || self.groups.get(&group).is_some_and(allows)
     }
 
     /// Whether `addr` is in the subnet of one of its addresses (Linux `inet_addr_onlink`).

@@ -6,9 +6,9 @@
 //! same seed and the same calls it makes the same bytes.
 //!
 //! ```text
-//!               socket          ping and raw sockets            Stack::send_to, Stack::recv
+//!               socket          UDP, ping and raw sockets       Stack::send_to, Stack::recv
 //!                 │
-//!            icmp   udp         what the host itself answers
+//!         icmp  igmp  udp       what the host itself answers
 //!                 │
 //!                ipv4           validate, route, reassemble, forward, fragment; five hook points
 //!               ╱    ╲
@@ -60,7 +60,7 @@
 //! stack.add_address(Instant::ZERO, tun, "10.0.0.1/24".parse().unwrap()).unwrap();
 //! // An echo request from 10.0.0.2.
 //! let request = [
-//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdd, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf7, 0xfe,
+//!     0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdf, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf7, 0xfe,
 //!     0, 0, 0, 1,
 //! ];
 //! let now = Instant::from_millis(1);
@@ -107,8 +107,13 @@
 //! - Arriving segments with different urgent pointers, or with a checksum of zero spelled the other
 //!   way, are not put together: they could not be cut again to what they were.
 //! - No redirects are sent on links without Ethernet, unless asked for.
-//! - TCP segments and IGMP messages are answered with "protocol unreachable": there is no TCP and no
-//!   IGMP here yet to know better.
+//! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
+//! - Ports below 1024 are for everybody.
+//! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about
+//!   sources are answered with the sources asked about that are wanted (RFC 3376 §5.2); Linux
+//!   obeys the former, and answers the latter with its whole list while it excludes sources.
+//! - A report of a group's change leaves at once, and alone; Linux waits for two ticks and sends
+//!   everything that is pending on the link with it. Nothing is reported on the loopback.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -124,6 +129,7 @@ pub mod event;
 pub mod filter;
 mod flow;
 pub mod icmp;
+pub mod igmp;
 pub mod interface;
 pub mod ipv4;
 mod link;
@@ -147,4 +153,5 @@ pub use crate::flow::PmtuDiscovery;
 pub use crate::link::{Capabilities, LinkConfig};
 pub use crate::packet::{LinkId, Packet, PacketPool};
 pub use crate::socket::{SocketError, SocketId};
-pub use crate::stack::{ConfigError, Stack};
+pub use crate::stack::{ConfigError, Shutdown, Stack};
+pub use crate::tcp::{TcpOptions, TcpState};

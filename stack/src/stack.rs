@@ -5,13 +5,16 @@
 //! neighbour cache and the links.
 
 mod configure;
+mod multicast;
 mod sockets;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod transmit;
 mod udp;
 
 pub use configure::ConfigError;
+pub use tcp::Shutdown;
 
 use alloc::boxed::Box;
 
@@ -131,6 +134,7 @@ impl Stack {
         self.arp.handle_timeout(&mut self.core, now);
         self.conclude_conflicts();
         self.ipv4.handle_timeout(&mut self.core, now);
+        crate::tcp::handle_timeout(&mut self.core);
         self.core.exceptions.sweep(now);
         self.flush();
         for _ in 0..self.core.config.core.netdev_budget {
@@ -149,6 +153,7 @@ impl Stack {
             self.neighbours.poll_timeout(),
             self.arp.poll_timeout(),
             self.ipv4.poll_timeout(),
+            self.core.tcp.poll_timeout(),
             self.core.exceptions.next_deadline(),
         ];
         timeouts.into_iter().flatten().min()
@@ -229,8 +234,11 @@ impl Stack {
         Snapshot {
             ip: self.core.stats.ip,
             icmp: self.core.stats.icmp,
+            igmp: self.core.stats.igmp,
             arp,
             udp: self.core.stats.udp,
+            tcp: self.core.stats.tcp,
+            tcp_ext: self.core.stats.tcp_ext,
             links: links.collect(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
         }

@@ -94,6 +94,7 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
         Event::Forward { packet } => line(Way::Out, "ipv4/forward", ipv4(packet.bytes())),
         Event::Delivered { to, packet } => match to {
             Receiver::Icmp => line(Way::In, "icmp/input", icmp(packet.transport())),
+            Receiver::Igmp => line(Way::In, "igmp/input", ipv4(packet.network())),
             Receiver::Ping(_) => line(
                 Way::In,
                 "socket/ping",
@@ -101,6 +102,7 @@ pub fn describe(event: &Event<'_>, link: &str) -> Option<Line> {
             ),
             Receiver::Raw(_) => line(Way::In, "socket/raw", ipv4(packet.network())),
             Receiver::Udp(_) => line(Way::In, "socket/udp", ipv4(packet.network())),
+            Receiver::Tcp(_) => line(Way::In, "socket/tcp", ipv4(packet.network())),
         },
         Event::Dropped { reason, packet } => {
             line(Way::Aside, "dropped", format!("{}: {}", reason.text(), dropped(packet)))

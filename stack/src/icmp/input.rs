@@ -11,9 +11,11 @@ use crate::packet::{ChecksumState, LinkId, Packet, PacketType};
 use crate::route::{RouteKind, Scope};
 use crate::socket::{ErrorOrigin, Quoted, Socket, SocketError, SocketErrorReport, SocketKind};
 use crate::stats::DropReason;
+use crate::tcp::{self, FourTuple};
 use crate::wire::checksum::update16;
 use crate::wire::icmpv4::{self, Icmpv4, Message, RedirectCode, TIMESTAMP_LEN, Unreachable, types};
 use crate::wire::ipv4::{Ipv4, Protocol};
+use crate::wire::seq::SeqNumber;
 
 /// What a message came to.
 #[derive(Debug)]
@@ -183,9 +185,13 @@ fn error_message(core: &mut Core, packet: Packet, message: Message) -> Outcome {
     {
         return drop_quietly(core, packet, DropReason::IcmpIgnored);
     }
+    let segment = quoted_segment(&packet, &quoted);
+    // RFC 5927 §4.1, §7.2: what quotes a segment that is not in flight is likely forged.
+    let believable = segment.is_none_or(|(tuple, seq)| tcp::is_in_flight(core, &tuple, seq));
     if let Message::DestinationUnreachable(Unreachable::FragmentationNeeded { mtu }) = message
         && !core.config.ipv4.no_pmtu_disc
         && core.routes.is_local(quoted.src)
+        && believable
     {
         learn_path_mtu(core, quoted.dst, None, mtu);
         // A socket bound to a link sends by that link, whatever the best route is (Linux
@@ -199,7 +205,27 @@ fn error_message(core: &mut Core, packet: Packet, message: Message) -> Outcome {
             }
         }
     }
+    if let Some((tuple, seq)) = segment {
+        tcp::quoted_error(core, tuple, seq, message);
+    }
     report(core, packet, message, quoted)
+}
+
+/// Connection and sequence number of the TCP segment that an error quotes.
+fn quoted_segment(packet: &Packet, quoted: &Quoted) -> Option<(FourTuple, SeqNumber)> {
+    if quoted.protocol != Protocol::TCP {
+        return None;
+    }
+    let inner = packet.bytes().get(icmpv4::HEADER_LEN..)?;
+    let header = inner.get(quoted_header_len(inner)?..)?.first_chunk::<8>()?;
+    let [a, b, c, d, e, f, g, h] = *header;
+    let tuple = FourTuple {
+        local: quoted.src,
+        remote: quoted.dst,
+        local_port: u16::from_be_bytes([a, b]),
+        remote_port: u16::from_be_bytes([c, d]),
+    };
+    Some((tuple, SeqNumber(u32::from_be_bytes([e, f, g, h]))))
 }
 
 /// RFC 1191 §3, for the path by the best route, or by that over `bound`.

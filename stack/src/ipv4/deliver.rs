@@ -1,5 +1,6 @@
 //! Packets for this host: options, reassembly, INPUT, and the protocol above.
 
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::Ipv4Layer;
@@ -9,21 +10,37 @@ use super::route::NoWay;
 use crate::core::Core;
 use crate::event::{Event, Receiver};
 use crate::filter::hook::HookPoint;
-use crate::flow::Flow;
+use crate::flow::{Flow, PmtuDiscovery};
 use crate::icmp::{self, ErrorLimit};
-use crate::packet::{LinkId, Packet};
+use crate::igmp;
+use crate::packet::{GsoKind, LinkId, Packet, segment};
 use crate::route::Scope;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
+use crate::tcp;
 use crate::time::Instant;
 use crate::udp;
 use crate::wire::icmpv4::{self, Message, TimeExceeded, Unreachable};
 use crate::wire::ipv4::{self, Ipv4, Protocol};
 use crate::wire::ipv4_options::{Ipv4Options, RA};
 
+/// IPTOS_PREC_INTERNETCONTROL.
+const TOS_INTERNETWORK_CONTROL: u8 = 0xc0;
+
 impl Ipv4Layer {
     /// Gives a packet for this host to whom it is for (Linux `ip_local_deliver`).
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
+        // Linux udp_queue_rcv_skb: to a socket each datagram is one.
+        if packet.meta.gso.is_some_and(|gso| gso.kind == GsoKind::UdpV4) {
+            let mut datagrams = Vec::new();
+            match segment::segment(packet, &mut core.pool, |datagram| datagrams.push(datagram)) {
+                Ok(_) => {}
+                // A hook has made something else of it.
+                Err(packet) => return core.discard(packet, DropReason::UdpMalformed),
+            }
+            datagrams.into_iter().for_each(|datagram| self.deliver(core, datagram));
+            return;
+        }
         if packet.network_header_len() > ipv4::HEADER_LEN {
             let addr = own_address(core, &packet);
             options::record(core, &mut packet, addr, Station::Receiver);
@@ -52,6 +69,11 @@ impl Ipv4Layer {
                     self.send_icmp(core, reply);
                 }
             }
+            Protocol::IGMP => {
+                core.stats.ip.in_delivers += 1;
+                self.igmp.input(core, packet);
+                self.send_igmp(core);
+            }
             Protocol::UDP => {
                 core.stats.ip.in_delivers += 1;
                 if let Err((packet, reason)) = udp::input(core, packet) {
@@ -61,6 +83,10 @@ impl Ipv4Layer {
                     }
                     core.discard(packet, reason);
                 }
+            }
+            Protocol::TCP => {
+                core.stats.ip.in_delivers += 1;
+                tcp::input(core, packet);
             }
             _ if heard => {
                 core.stats.ip.in_delivers += 1;
@@ -156,6 +182,8 @@ impl Ipv4Layer {
             }
             core.discard(first, DropReason::ReassemblyTimeout);
         }
+        self.igmp.handle_timeout(core, now);
+        self.send_igmp(core);
     }
 
     /// Tells the sender of `original` of an error, unless it must not be told.
@@ -179,6 +207,27 @@ impl Ipv4Layer {
         let flow = Flow { src, any_source, tos, options, ..Flow::new(dst, Protocol::ICMP) };
         if self.send(core, packet, &flow).is_err() {
             core.stats.icmp.out_errors += 1;
+        }
+    }
+
+    /// Sends what IGMP has to say (Linux `igmp_send_report`, `igmpv3_newpack`): TTL 1 and router
+    /// alert (RFC 2236 §2, RFC 3376 §4), internetwork control (RFC 3376 §4), DF.
+    pub(super) fn send_igmp(&mut self, core: &mut Core) {
+        while let Some(igmp::Outgoing { link, src, dst, packet }) = self.igmp.poll_outgoing() {
+            let flow = Flow {
+                src: Some(src),
+                any_source: true,
+                tos: TOS_INTERNETWORK_CONTROL,
+                ttl: Some(1),
+                link: Some(link),
+                pmtu: PmtuDiscovery::Do,
+                options: &igmp::ROUTER_ALERT,
+                ..Flow::new(dst, Protocol::IGMP)
+            };
+            match self.send(core, packet, &flow) {
+                Ok(()) => core.stats.igmp.out_msgs += 1,
+                Err(_) => core.stats.igmp.out_errors += 1,
+            }
         }
     }
 
@@ -219,6 +268,10 @@ fn deliver_raw(core: &mut Core, packet: &Packet, protocol: Protocol) -> bool {
             None => true,
         });
         if filtered || !socket.wants(src, dst, packet.meta.link_in) {
+            continue;
+        }
+        let (link, all) = (packet.meta.link_in, socket.options.multicast_all);
+        if !core.memberships.may_receive(id, dst, src, link, all) {
             continue;
         }
         heard = true;

@@ -1,7 +1,7 @@
 //! IPv4: from a validated header to a socket, and from a socket to an egress.
 //!
 //! ```text
-//! input    validate → PREROUTING → route ─→ deliver: options, reassemble, INPUT → icmp, udp, raw
+//! input    validate → PREROUTING → route ─→ deliver: options, reassemble, INPUT → icmp, igmp, udp, raw
 //!                                    └────→ forward: TTL, MTU, redirect, FORWARD ─┐
 //! send     route → header → OUTPUT → (route again if changed) ────────────────────┴→ postrouting
 //! postrouting    POSTROUTING → fragment → Egress
@@ -27,6 +27,9 @@ use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
 use crate::config::Config;
+use crate::core::Core;
+use crate::igmp::IgmpLayer;
+use crate::igmp::membership::Change;
 use crate::packet::{LinkId, Packet};
 use crate::rng::{KeyedHash, Rng};
 use crate::time::Instant;
@@ -77,6 +80,7 @@ pub(crate) struct Ipv4Layer {
     reassembler: Reassembler,
     identifiers: Identifiers,
     redirects: Redirects,
+    igmp: IgmpLayer,
     /// Packets for links, oldest first. Emptied after every call, so it is as long as one packet's
     /// fragments and answers.
     egress: VecDeque<Egress>,
@@ -90,6 +94,7 @@ impl Ipv4Layer {
             reassembler: Reassembler::new(config.ipv4.reassembly, KeyedHash::new(rng.key())),
             identifiers: Identifiers::new(rng),
             redirects: Redirects::new(config.icmp.redirects, KeyedHash::new(rng.key())),
+            igmp: IgmpLayer::default(),
             egress: VecDeque::new(),
             backlog: VecDeque::new(),
         }
@@ -112,7 +117,31 @@ impl Ipv4Layer {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.reassembler.next_deadline()
+        let deadlines = [self.reassembler.next_deadline(), self.igmp.poll_timeout()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Counts a membership of a group on a link in or out, and tells routers.
+    pub(crate) fn change_group(
+        &mut self,
+        core: &mut Core,
+        link: LinkId,
+        group: Ipv4Addr,
+        change: &Change,
+    ) {
+        self.igmp.changed(core, link, group, change);
+        self.send_igmp(core);
+    }
+
+    /// Tells routers of a link that has come up what groups it is in.
+    pub(crate) fn link_up(&mut self, core: &mut Core, link: LinkId) {
+        self.igmp.link_up(core, link);
+        self.send_igmp(core);
+    }
+
+    /// Forgets what routers on a link that goes down were still to be told.
+    pub(crate) fn link_down(&mut self, link: LinkId) {
+        self.igmp.link_down(link);
     }
 
     /// Bytes of buffer that waiting fragments take.

@@ -50,7 +50,7 @@ pub(super) fn input(core: &mut Core, packet: &Packet) -> Result<InputRoute, Refu
     let link_id = link.id;
     if dst.is_multicast() {
         multicast_source(core, link, src, dst)?;
-        if !link.is_member(dst) {
+        if !link.receives(dst, src, header.protocol()) {
             return Err(DropReason::NotMember.into());
         }
         core.stats.ip.in_mcast_pkts += 1;

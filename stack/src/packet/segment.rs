@@ -22,6 +22,9 @@ mod tests;
 
 /// Bytes of headers that are copied: whatever was pushed into the headroom, IPv4 and TCP.
 const MAX_HEADERS: usize = HEADROOM + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN;
+/// Where IPv4's total length and identification are.
+const IP_TOTAL_LEN: usize = 2;
+const IP_ID: usize = 4;
 /// Where UDP's length field is.
 const UDP_LEN: usize = 4;
 /// Where TCP's sequence number and control bits are.
@@ -144,12 +147,13 @@ fn finish(piece: &mut Packet, plan: &Plan, index: usize, last: bool) {
     piece.mark_transport(plan.network);
     let total_len = piece.len() as u16;
     let header = piece.bytes_mut();
-    ipv4::set_total_len(header, total_len);
+    header[IP_TOTAL_LEN..IP_TOTAL_LEN + 2].copy_from_slice(&total_len.to_be_bytes());
     if !plan.gso.fixed_id {
-        let id = u16::from_be_bytes([header[4], header[5]]);
-        ipv4::set_id(header, id.wrapping_add(index as u16));
+        let id = u16::from_be_bytes([header[IP_ID], header[IP_ID + 1]]);
+        let id = id.wrapping_add(index as u16);
+        header[IP_ID..IP_ID + 2].copy_from_slice(&id.to_be_bytes());
     }
-    // Not updated, as it would have been made anew for a single segment.
+    // Made anew, as for a single segment: an update may spell zero the other way.
     ipv4::fill_checksum(header);
     let (src, dst) = match Ipv4::parse(header) {
         Ok(header) => (header.src(), header.dst()),

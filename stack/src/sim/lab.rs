@@ -10,6 +10,7 @@ use super::link::{DropCause, End, Fate, Link};
 use super::queue::EventQueue;
 use crate::config::Config;
 use crate::link::LinkConfig;
+use crate::packet::segment::segment;
 use crate::packet::{LinkId, Packet};
 use crate::rng::Rng;
 use crate::stack::{ConfigError, Stack};
@@ -57,11 +58,11 @@ pub struct Sighting<'a> {
 /// What a frame is doing when it is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Passage {
-    /// A stack sends it.
+    /// A stack sends it; a large segment, before it is cut.
     Sent,
     /// A stack is about to receive it.
     Received,
-    /// It is dropped on its way; of large segments that are carried whole, the whole is.
+    /// It is dropped on its way.
     Dropped(DropCause),
 }
 
@@ -96,6 +97,8 @@ pub struct Lab {
     host_seeds: Rng,
     wire_seeds: Rng,
     tap: Option<Box<dyn Tap + Send>>,
+    /// Room for the frames of a segment being cut, or of a batch; empty between events.
+    scratch: Vec<Packet>,
 }
 
 struct Host {
@@ -150,6 +153,7 @@ impl Lab {
             host_seeds: Rng::new(rng.next_u64()),
             wire_seeds: Rng::new(rng.next_u64()),
             tap: None,
+            scratch: Vec::new(),
         }
     }
 
@@ -403,11 +407,11 @@ impl Lab {
     }
 
     fn collect(&mut self, id: HostId) {
-        let Lab { now, hosts, wires, events, in_flight, tap, .. } = self;
+        let Lab { now, hosts, wires, events, in_flight, tap, scratch: pieces, .. } = self;
         let Host { name, stack, ports, .. } = &mut hosts[id.0];
         for port in ports.iter() {
             let (wire, from) = (port.wire, port.end);
-            let state = &mut wires[wire.0].link;
+            let link = &mut wires[wire.0].link;
             let mut see = |passage, packet: &Packet| {
                 if let Some(tap) = tap {
                     tap.see(&port.sighting(*now, id, name, passage, from, packet));
@@ -415,16 +419,25 @@ impl Lab {
             };
             while let Some(packet) = stack.poll_transmit(*now, port.link) {
                 see(Passage::Sent, &packet);
-                match state.transmit(*now, from, packet) {
-                    Fate::Arrives { at, packet, copy } => {
-                        for packet in [Some(packet), copy].into_iter().flatten() {
-                            *in_flight += 1;
-                            events.add(at, Event::Frame { wire, from, packet });
+                if packet.meta.gso.is_some() && link.must_cut(from) {
+                    // What is not the large segment that it says goes as it is.
+                    let uncut = segment(packet, stack.pool(), |piece| pieces.push(piece)).err();
+                    pieces.extend(uncut);
+                } else {
+                    pieces.push(packet);
+                }
+                for packet in pieces.drain(..) {
+                    match link.transmit(*now, from, packet) {
+                        Fate::Arrives { at, packet, copy } => {
+                            for packet in [Some(packet), copy].into_iter().flatten() {
+                                *in_flight += 1;
+                                events.add(at, Event::Frame { wire, from, packet });
+                            }
                         }
-                    }
-                    Fate::Dropped { cause, packet } => {
-                        see(Passage::Dropped(cause), &packet);
-                        stack.recycle(packet);
+                        Fate::Dropped { cause, packet } => {
+                            see(Passage::Dropped(cause), &packet);
+                            stack.recycle(packet);
+                        }
                     }
                 }
             }
@@ -458,25 +471,41 @@ impl Lab {
         }
     }
 
+    /// Hands over a frame, and those behind it that come at the same moment where the link has it
+    /// so.
     fn deliver(&mut self, wire: WireId, from: End, packet: Packet) {
-        self.in_flight -= 1;
-        let Wire { link, ends } = &mut self.wires[wire.0];
+        let Lab { now, hosts, wires, events, in_flight, tap, scratch: frames, .. } = self;
+        let Wire { link, ends } = &mut wires[wire.0];
         let (id, port) = ends[from.other() as usize];
-        let arrives = link.arrive(from);
-        let host = &mut self.hosts[id.0];
-        if let Some(tap) = &mut self.tap {
+        let Host { name, stack, ports, .. } = &mut hosts[id.0];
+        let port = &ports[port];
+        let batches = link.batches;
+        // Tells whether the stack gets it.
+        let mut arrive = |packet: &Packet| {
+            *in_flight -= 1;
+            let arrives = link.arrive(from);
             let passage =
                 if arrives { Passage::Received } else { Passage::Dropped(DropCause::Down) };
-            let port = &host.ports[port];
-            tap.see(&port.sighting(self.now, id, &host.name, passage, from, &packet));
+            if let Some(tap) = tap {
+                tap.see(&port.sighting(*now, id, name, passage, from, packet));
+            }
+            arrives
+        };
+        let mut next = Some(packet);
+        while let Some(packet) = next {
+            if arrive(&packet) {
+                frames.push(packet);
+            } else {
+                stack.recycle(packet);
+            }
+            let beside = |event: &Event| matches!(event, Event::Frame { wire: w, from: f, .. } if (*w, *f) == (wire, from));
+            next = match batches.then(|| events.pop_if(*now, beside)).flatten() {
+                Some(Event::Frame { packet, .. }) => Some(packet),
+                _ => None,
+            };
         }
-        if arrives {
-            let link = host.ports[port].link;
-            host.stack.handle_frame(self.now, link, packet);
-            self.touch(id);
-        } else {
-            host.stack.recycle(packet);
-        }
+        stack.handle_frames(*now, port.link, frames.drain(..));
+        self.touch(id);
     }
 }
 

@@ -35,15 +35,19 @@ impl End {
 /// An emulated wire. It decides what becomes of each frame and when it arrives; whoever drives it,
 /// such as a [`Lab`](super::Lab), keeps the frames meanwhile.
 ///
-/// Without [`offload`](Self::offload) its ends get frames as they are on the wire. With it they
-/// may be large segments with unfinished checksums, carried whole. Such a segment takes the time
-/// and the room of all frames it stands for, headers included, and each of them may meet a loss;
-/// one loss loses it whole. Whatever else happens to a frame happens to it once.
+/// Without [`offload`](Self::offload) its ends send frames as they are on the wire. With it they
+/// may be large segments with unfinished checksums. A lab cuts such a segment before a direction
+/// on which something may happen to some of its frames and not to others
+/// ([`must_cut`](Self::must_cut)). Elsewhere it is carried whole, and takes the time of all frames
+/// that it stands for, headers included.
 pub struct Link {
     /// The longest IP packet that its ends send.
     pub mtu: usize,
     /// Whether its ends send large segments whole and leave checksums unfinished.
     pub offload: bool,
+    /// Whether frames that arrive at the same moment are handed over together, so that the stack
+    /// may put TCP segments together ([`Stack::handle_frames`](crate::Stack::handle_frames)).
+    pub batches: bool,
     up: bool,
     directions: [Direction; 2],
 }
@@ -144,7 +148,7 @@ impl Link {
     /// A wire from A to B and one from B to A.
     pub fn asymmetric(a_to_b: Conditions, b_to_a: Conditions) -> Self {
         let directions = [Direction::new(a_to_b), Direction::new(b_to_a)];
-        let mut link = Link { mtu: 1500, offload: false, up: true, directions };
+        let mut link = Link { mtu: 1500, offload: false, batches: false, up: true, directions };
         link.seed(0);
         link
     }
@@ -159,6 +163,12 @@ impl Link {
     #[must_use]
     pub fn with_offload(self) -> Self {
         Link { offload: true, ..self }
+    }
+
+    /// With frames of the same moment handed over together.
+    #[must_use]
+    pub fn with_batches(self) -> Self {
+        Link { batches: true, ..self }
     }
 
     /// Starts its chances anew from a seed.
@@ -226,7 +236,23 @@ impl Link {
         (transmitter.frames, transmitter.bytes)
     }
 
-    /// Takes a frame from an end. Calls must be in order of time.
+    /// Whether large segments from an end are to be cut before: one frame's fate may differ from
+    /// the next one's.
+    pub fn must_cut(&self, from: End) -> bool {
+        let Direction { conditions, script, .. } = &self.directions[from as usize];
+        let even = Conditions {
+            delay: conditions.delay,
+            rate: conditions.rate,
+            overhead: conditions.overhead,
+            mtu: conditions.mtu,
+            ..Conditions::default()
+        };
+        *conditions != even || script.is_some()
+    }
+
+    /// Takes a frame from an end. Calls must be in order of time. A large segment that should have
+    /// been cut is lost whole when one of its frames is lost; whatever else happens to a frame
+    /// happens to it once.
     pub fn transmit(&mut self, now: Instant, from: End, packet: Packet) -> Fate {
         let up = self.up;
         self.directions[from as usize].transmit(now, up, packet)
@@ -250,6 +276,7 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("mtu", &self.mtu)
             .field("offload", &self.offload)
+            .field("batches", &self.batches)
             .field("up", &self.up)
             .field("a_to_b", &(&a_to_b.conditions, &a_to_b.counters))
             .field("b_to_a", &(&b_to_a.conditions, &b_to_a.counters))

@@ -38,6 +38,15 @@ impl<E> EventQueue<E> {
     pub(super) fn pop(&mut self) -> Option<(Instant, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }
+
+    /// Takes out the first event if it is due at `at` and as wanted.
+    pub(super) fn pop_if(&mut self, at: Instant, wanted: impl FnOnce(&E) -> bool) -> Option<E> {
+        let first = self.heap.peek()?;
+        if first.at != at || !wanted(&first.event) {
+            return None;
+        }
+        self.heap.pop().map(|entry| entry.event)
+    }
 }
 
 impl<E> Ord for Entry<E> {

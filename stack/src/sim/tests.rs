@@ -426,7 +426,8 @@ fn packets_that_are_too_long_vanish() {
 /// Ten times so much data.
 fn large_segment(size: u16) -> Packet {
     let mut packet = tcp_frame(0, 10 * usize::from(size));
-    packet.meta.gso = Some(Gso { kind: GsoKind::TcpV4 { ecn: false }, size, segments: 10 });
+    let kind = GsoKind::TcpV4 { ecn: false };
+    packet.meta.gso = Some(Gso { kind, size, segments: 10, fixed_id: false });
     packet
 }
 
@@ -465,4 +466,10 @@ fn events_come_by_time_and_then_in_the_order_of_adding() {
     let order = core::iter::from_fn(|| queue.pop());
     let expected = [(1, 'b'), (1, 'e'), (2, 'd'), (3, 'a'), (3, 'c'), (3, 'f')];
     assert!(order.eq(expected.map(|(millis, name)| (at(millis), name))));
+
+    queue.add(at(4), 'g');
+    assert_eq!(queue.pop_if(at(3), |_| true), None);
+    assert_eq!(queue.pop_if(at(4), |name| *name != 'g'), None);
+    assert_eq!(queue.pop_if(at(4), |name| *name == 'g'), Some('g'));
+    assert_eq!(queue.next_at(), None);
 }

@@ -57,6 +57,8 @@ pub enum SocketKind {
     },
     /// UDP (udp(7)).
     Udp,
+    /// TCP (tcp(7)).
+    Tcp,
 }
 
 /// Options of a socket, named as in socket(7), ip(7) and raw(7).
@@ -84,8 +86,7 @@ pub struct SocketOptions {
     pub multicast_loop: bool,
     /// `IP_MULTICAST_IF`: the link that multicasts leave by, unless `bind_link` says.
     pub multicast_link: Option<LinkId>,
-    /// `IP_MULTICAST_ALL`: take the multicasts of every group that the link is in; UDP sockets
-    /// only.
+    /// `IP_MULTICAST_ALL`: receive groups that others on this host have joined, too.
     pub multicast_all: bool,
     /// `SO_REUSEADDR`: share the port with others that have it; UDP sockets only.
     pub reuse_address: bool,
@@ -102,6 +103,31 @@ pub struct SocketOptions {
     pub router_alert: bool,
     /// `ICMP_FILTER`: bit `n` set keeps ICMP messages of type `n` from a raw ICMP socket.
     pub icmp_filter: u32,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions {
+            ttl: None,
+            multicast_ttl: 1,
+            tos: 0,
+            pmtu_discovery: PmtuDiscovery::Want,
+            broadcast: false,
+            bind_link: None,
+            ip_options: Vec::new(),
+            mark: 0,
+            header_included: false,
+            multicast_loop: true,
+            multicast_link: None,
+            multicast_all: true,
+            reuse_address: false,
+            reuse_port: false,
+            receive_buffer: 212_992,
+            receive_errors: false,
+            router_alert: false,
+            icmp_filter: 0,
+        }
+    }
 }
 
 /// Who found the error.

@@ -174,6 +174,13 @@ impl PortTable {
         self.ports.get(&port).into_iter().flatten().flat_map(|slot| slot.counts).sum()
     }
 
+    /// Whether a connection from `addr` may share the port with those who hold it: nobody listens,
+    /// and all of them share.
+    pub(crate) fn allows_connection(&self, port: u16, addr: Ipv4Addr) -> bool {
+        let alone = |terms: Terms| terms.0 & LISTENING != 0 || terms.0 & REUSE_ADDR == 0;
+        !self.meets(port, addr, None, alone)
+    }
+
     fn conflicts(&self, port: u16, wanted: &Holding) -> bool {
         self.meets(port, wanted.addr, wanted.link, |there| !wanted.terms.allows(there))
     }

@@ -81,6 +81,12 @@ impl WakerTable {
         Ok(())
     }
 
+    /// Whether anybody waits for anything.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.len > 0
+    }
+
     /// Wakes and forgets who waits for this.
     #[inline]
     pub(crate) fn wake(&mut self, id: SocketId, interest: Interest) {

@@ -10,7 +10,6 @@ use super::{
     SocketOptions,
 };
 use crate::config::Config;
-use crate::flow::PmtuDiscovery;
 use crate::packet::{LinkId, Packet, PacketPool};
 use crate::rng::{KeyedHash, KeyedMap, Rng};
 use crate::stats::DropReason;
@@ -240,6 +239,8 @@ impl SocketTable {
                 self.udp_memory -= socket.receive_bytes;
                 self.release_udp(id.index, &socket);
             }
+            // It has a table of its own.
+            SocketKind::Tcp => {}
         }
         Ok(socket)
     }
@@ -404,24 +405,9 @@ impl SocketTable {
         let socket = Socket {
             kind,
             options: SocketOptions {
-                ttl: None,
-                multicast_ttl: 1,
-                tos: 0,
-                pmtu_discovery: PmtuDiscovery::Want,
-                broadcast: false,
-                bind_link: None,
-                ip_options: Vec::new(),
-                mark: 0,
                 header_included,
-                multicast_loop: true,
-                multicast_link: None,
-                multicast_all: true,
-                reuse_address: false,
-                reuse_port: false,
                 receive_buffer: self.rmem_default,
-                receive_errors: false,
-                router_alert: false,
-                icmp_filter: 0,
+                ..SocketOptions::default()
             },
             local: None,
             bound: false,

@@ -1,6 +1,7 @@
 //! Links, addresses, routes and neighbours of a stack (what ip-link(8), ip-address(8), ip-route(8)
 //! and ip-neighbour(8) do to a namespace).
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -140,7 +141,9 @@ impl Stack {
         self.core.exceptions.clear();
         if up {
             self.detect_conflicts_anew(id);
+            self.ipv4.link_up(&mut self.core, id);
         } else {
+            self.ipv4.link_down(id);
             self.arp.unwatch(id, None);
             self.neighbours.flush_link(id);
             while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
@@ -181,36 +184,6 @@ impl Stack {
     pub fn interface_config(&mut self, id: LinkId) -> Result<&mut InterfaceConfig, ConfigError> {
         let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
         Ok(&mut interface.config)
-    }
-
-    /// Joins a multicast group on a link: packets to it are received.
-    ///
-    /// # Errors
-    /// No such link, not a multicast address, or in as many groups as it may be.
-    pub fn join_group(&mut self, id: LinkId, group: Ipv4Addr) -> Result<(), ConfigError> {
-        if !group.is_multicast() {
-            return Err(ConfigError::BadAddress(IpAddr::V4(group)));
-        }
-        let max_groups = self.core.config.ipv4.max_groups;
-        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
-        if interface.groups.contains(&group) {
-            return Ok(());
-        }
-        if interface.groups.len() >= max_groups {
-            return Err(ConfigError::TooMany("groups"));
-        }
-        interface.groups.push(group);
-        Ok(())
-    }
-
-    /// Leaves a multicast group.
-    ///
-    /// # Errors
-    /// No such link.
-    pub fn leave_group(&mut self, id: LinkId, group: Ipv4Addr) -> Result<(), ConfigError> {
-        let interface = self.core.interfaces.get_mut(id).ok_or(ConfigError::NoSuchLink)?;
-        interface.groups.retain(|joined| *joined != group);
-        Ok(())
     }
 
     /// Gives a link an address, with the routes that belong to it. With
@@ -477,7 +450,8 @@ impl Stack {
             up: true,
             config: InterfaceConfig { send_redirects, ..InterfaceConfig::default() },
             addresses: Vec::new(),
-            groups: Vec::new(),
+            groups: BTreeMap::new(),
+            own_groups: BTreeSet::new(),
             routes: Vec::new(),
         });
         self.links.insert(id, link);

@@ -12,6 +12,7 @@ use crate::socket::{
     ErrorOrigin, Interest, Readiness, Socket, SocketClass, SocketError, SocketErrorReport,
     SocketId, SocketKind, SocketOptions,
 };
+use crate::tcp::{SendFlags, TcpSocket};
 use crate::time::Instant;
 use crate::wire::icmpv4::{self, types};
 use crate::wire::ipv4::{Ipv4, Protocol};
@@ -33,7 +34,7 @@ impl Stack {
         self.core.sockets.open_raw(protocol)
     }
 
-    /// Closes a socket; what it has not received is gone.
+    /// Closes a socket; what it has not received is gone, and it leaves its multicast groups.
     ///
     /// # Errors
     /// No such socket.
@@ -41,7 +42,7 @@ impl Stack {
         self.advance(now);
         match id.class {
             SocketClass::Datagram => self.close_datagram(id),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.close_tcp(id),
         }
     }
 
@@ -49,6 +50,7 @@ impl Stack {
         let mut socket = self.core.sockets.close(id)?;
         socket.clear(&mut self.core.pool);
         self.core.wakers.wake_all(id);
+        self.leave_all_multicast(id);
         Ok(())
     }
 
@@ -57,7 +59,10 @@ impl Stack {
     /// # Errors
     /// No such socket.
     pub fn socket_kind(&self, id: SocketId) -> Result<SocketKind, SocketError> {
-        Ok(self.core.sockets.get(id)?.kind)
+        match id.class {
+            SocketClass::Datagram => Ok(self.core.sockets.get(id)?.kind),
+            SocketClass::Tcp => self.core.tcp.sockets.get(id).map(|_| SocketKind::Tcp),
+        }
     }
 
     /// The socket's options, to read or change.
@@ -66,7 +71,13 @@ impl Stack {
     /// No such socket.
     pub fn socket_options(&mut self, id: SocketId) -> Result<&mut SocketOptions, SocketError> {
         self.core.sockets.touch(id);
-        Ok(&mut self.core.sockets.get_mut(id)?.options)
+        match id.class {
+            SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
+            SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {
+                TcpSocket::Connection(tcb) => &mut tcb.ip,
+                TcpSocket::Listener(listener) => &mut listener.ip,
+            }),
+        }
     }
 
     /// Binds to an address of ours: what is sent comes from it, and only what is sent to it is
@@ -82,7 +93,7 @@ impl Stack {
     pub fn bind(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
         match id.class {
             SocketClass::Datagram => self.bind_datagram(id, addr),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.bind_tcp(id, addr),
         }
     }
 
@@ -123,7 +134,7 @@ impl Stack {
         self.advance(now);
         match id.class {
             SocketClass::Datagram => self.connect_datagram(id, addr),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.connect_tcp(id, addr),
         }
     }
 
@@ -169,7 +180,7 @@ impl Stack {
         self.advance(now);
         match id.class {
             SocketClass::Datagram => self.send_datagram(id, Some(dst), data),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.send_tcp(id, data, SendFlags::empty()).map(|_| ()),
         }
     }
 
@@ -182,7 +193,7 @@ impl Stack {
         self.advance(now);
         match id.class {
             SocketClass::Datagram => self.send_datagram(id, None, data).map(|()| data.len()),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.send_tcp(id, data, SendFlags::empty()),
         }
     }
 
@@ -232,7 +243,7 @@ impl Stack {
                 let flow = Flow { any_source: true, src: src.or(flow.src), ..flow };
                 self.ipv4.send_with_header(&mut self.core, packet, &flow)
             }
-            SocketKind::Raw { .. } | SocketKind::Udp => {
+            SocketKind::Raw { .. } | SocketKind::Udp | SocketKind::Tcp => {
                 self.ipv4.send(&mut self.core, packet, &flow)
             }
         };
@@ -272,7 +283,7 @@ impl Stack {
     pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
         match id.class {
             SocketClass::Datagram => self.datagram_addr(id),
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.tcp_local_addr(id),
         }
     }
 
@@ -287,7 +298,7 @@ impl Stack {
                 let peer = socket.peer.ok_or(SocketError::NotConnected)?;
                 Ok(SocketAddr::new(IpAddr::V4(peer), socket.peer_port))
             }
-            SocketClass::Tcp => Err(SocketError::BadSocket),
+            SocketClass::Tcp => self.tcp_peer_addr(id),
         }
     }
 
@@ -297,7 +308,7 @@ impl Stack {
             SocketClass::Datagram => {
                 self.core.sockets.get(id).map_or(Readiness::empty(), Socket::readiness)
             }
-            SocketClass::Tcp => Readiness::empty(),
+            SocketClass::Tcp => self.core.tcp.sockets.readiness(id),
         }
     }
 
@@ -340,7 +351,13 @@ impl Stack {
     /// # Errors
     /// No such socket.
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<SocketError>, SocketError> {
-        Ok(self.core.sockets.get_mut(id)?.pending_error.take())
+        match id.class {
+            SocketClass::Datagram => Ok(self.core.sockets.get_mut(id)?.pending_error.take()),
+            SocketClass::Tcp => match self.core.tcp.sockets.get_mut(id)? {
+                TcpSocket::Connection(tcb) => Ok(tcb.error.take().or(tcb.soft_error.take())),
+                TcpSocket::Listener(_) => Ok(None),
+            },
+        }
     }
 
     /// Whether [`recv`](Self::recv) or [`recv_error`](Self::recv_error) would return something.
@@ -397,7 +414,7 @@ impl Stack {
             SocketKind::Ping { ident } => ident,
             // Linux has the protocol there.
             SocketKind::Raw { protocol } => protocol.0.into(),
-            SocketKind::Udp => socket.port,
+            SocketKind::Udp | SocketKind::Tcp => socket.port,
         };
         Ok(SocketAddr::new(IpAddr::V4(addr), port))
     }
@@ -409,6 +426,7 @@ pub(super) fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a
         SocketKind::Ping { .. } => Protocol::ICMP,
         SocketKind::Raw { protocol } => protocol,
         SocketKind::Udp => Protocol::UDP,
+        SocketKind::Tcp => Protocol::TCP,
     };
     // Ping sockets cannot be bound to what is many.
     let is_ping = matches!(socket.kind, SocketKind::Ping { .. });

@@ -34,7 +34,7 @@ impl Stack {
                 self.neighbour_action(action);
             } else if let Some(outgoing) = self.arp.poll_outgoing() {
                 self.transmit_arp(outgoing);
-            } else {
+            } else if !self.poll_tcp() {
                 return;
             }
         }

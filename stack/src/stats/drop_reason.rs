@@ -112,10 +112,53 @@ drop_reasons! {
     IcmpUnhandled = "ICMP type not handled",
     /// An echo or timestamp request that the settings say to ignore.
     IcmpIgnored = "ICMP request ignored",
+    /// A malformed IGMP message.
+    IgmpMalformed = "malformed IGMP message",
+    /// The IGMP checksum is wrong.
+    IgmpChecksum = "wrong IGMP checksum",
+    /// An IGMP message of a type that is not acted upon.
+    IgmpUnhandled = "IGMP type not handled",
+    /// An IGMP message that nobody should obey: a general query to a group of its own or with
+    /// sources, or one over the loopback.
+    IgmpIgnored = "IGMP message ignored",
     /// A malformed UDP header.
     UdpMalformed = "malformed UDP datagram",
     /// The UDP checksum is wrong.
     UdpChecksum = "wrong UDP checksum",
+    /// A malformed TCP header.
+    TcpMalformed = "malformed TCP segment",
+    /// The TCP checksum is wrong.
+    TcpChecksum = "wrong TCP checksum",
+    /// A segment sent by broadcast or multicast.
+    TcpToMany = "TCP segment sent to many",
+    /// Flags that make no sense in this state.
+    TcpFlags = "unexpected TCP flags",
+    /// For a connection that is closed.
+    TcpClosed = "TCP connection is closed",
+    /// Data after this end was closed.
+    TcpAfterClose = "data after close",
+    /// Data after the peer's FIN.
+    TcpAfterFin = "data after FIN",
+    /// A timestamp older than was seen (RFC 7323).
+    TcpPaws = "old TCP timestamp",
+    /// Out of the receive window.
+    TcpOutOfWindow = "out of the TCP window",
+    /// Data that is there already.
+    TcpOldData = "old TCP data",
+    /// An acknowledgment of what was not sent, or long ago.
+    TcpInvalidAck = "unacceptable TCP acknowledgment",
+    /// A SYN on a synchronized connection (RFC 5961).
+    TcpInvalidSyn = "unexpected SYN",
+    /// A RST that is not believed (RFC 5961).
+    TcpInvalidReset = "RST not believed",
+    /// A RST that ended the connection.
+    TcpReset = "connection reset",
+    /// Of no use to a handshake.
+    TcpHandshake = "refused in the handshake",
+    /// The accept queue is full.
+    TcpAcceptQueueFull = "accept queue full",
+    /// For a connection in TIME-WAIT.
+    TcpTimeWait = "connection in TIME-WAIT",
     /// No socket wants it.
     NoSocket = "no socket",
     /// The socket's receive queue is full.

@@ -207,6 +207,36 @@ counters! {
 }
 
 counters! {
+    /// IGMP, named as its IPv6 sibling in `Icmp6` (RFC 2466): Linux has no counters for IGMP.
+    IgmpMib {
+        /// Messages received.
+        in_msgs = "InMsgs",
+        /// Received with an error in them.
+        in_errors = "InErrors",
+        /// Received with a wrong checksum.
+        in_csum_errors = "InCsumErrors",
+        /// Queries received.
+        in_group_memb_queries = "InGroupMembQueries",
+        /// Reports of versions 1 and 2 received.
+        in_group_memb_responses = "InGroupMembResponses",
+        /// Leaves received.
+        in_group_memb_reductions = "InGroupMembReductions",
+        /// Reports of version 3 received.
+        in_v3_reports = "InIGMPv3Reports",
+        /// Messages sent.
+        out_msgs = "OutMsgs",
+        /// Not sent for a problem found here.
+        out_errors = "OutErrors",
+        /// Reports of versions 1 and 2 made.
+        out_group_memb_responses = "OutGroupMembResponses",
+        /// Leaves made.
+        out_group_memb_reductions = "OutGroupMembReductions",
+        /// Reports of version 3 made.
+        out_v3_reports = "OutIGMPv3Reports",
+    }
+}
+
+counters! {
     /// UDP (`Udp`; RFC 4113).
     UdpMib {
         /// Datagrams that were received from a socket.
@@ -253,5 +283,177 @@ counters! {
         tx_bytes = "tx_bytes",
         /// Frames that could not be sent.
         tx_dropped = "tx_dropped",
+    }
+}
+
+counters! {
+    /// TCP (`Tcp`; RFC 4022).
+    TcpMib {
+        /// Connections asked for.
+        active_opens = "ActiveOpens",
+        /// Connections accepted.
+        passive_opens = "PassiveOpens",
+        /// Handshakes that failed.
+        attempt_fails = "AttemptFails",
+        /// Connections that were reset.
+        estab_resets = "EstabResets",
+        /// Connections in ESTABLISHED or CLOSE-WAIT now.
+        curr_estab = "CurrEstab",
+        /// Segments received.
+        in_segs = "InSegs",
+        /// Segments sent.
+        out_segs = "OutSegs",
+        /// Segments sent again.
+        retrans_segs = "RetransSegs",
+        /// Segments received with an error in them.
+        in_errs = "InErrs",
+        /// Segments sent with RST.
+        out_rsts = "OutRsts",
+        /// Segments received with a wrong checksum.
+        in_csum_errors = "InCsumErrors",
+    }
+}
+
+counters! {
+    /// More of TCP (Linux `TcpExt`, `/proc/net/netstat`).
+    TcpExtMib {
+        /// SYN cookies sent.
+        syncookies_sent = "SyncookiesSent",
+        /// SYN cookies that came back.
+        syncookies_recv = "SyncookiesRecv",
+        /// ACKs that were no cookie of ours.
+        syncookies_failed = "SyncookiesFailed",
+        /// Handshakes ended by a reset.
+        embryonic_rsts = "EmbryonicRsts",
+        /// Times that buffers were pruned.
+        prune_called = "PruneCalled",
+        /// Times that pruning did not make enough room.
+        rcv_pruned = "RcvPruned",
+        /// Times that out-of-order data was pruned.
+        ofo_pruned = "OfoPruned",
+        /// ICMP errors about segments not in flight.
+        out_of_window_icmps = "OutOfWindowIcmps",
+        /// Connections whose TIME-WAIT is over.
+        tw = "TW",
+        /// SYN-ACKs refused for their timestamp.
+        paws_active_rejected = "PAWSActive",
+        /// Segments refused for their timestamp.
+        paws_estab_rejected = "PAWSEstab",
+        /// ACKs delayed.
+        delayed_acks = "DelayedACKs",
+        /// Data that came again after it was acknowledged.
+        delayed_ack_lost = "DelayedACKLost",
+        /// Accept queue overflows.
+        listen_overflows = "ListenOverflows",
+        /// SYNs and ACKs dropped by listeners.
+        listen_drops = "ListenDrops",
+        /// Times that reordering was seen without SACK.
+        tcp_reno_reorder = "TCPRenoReorder",
+        /// Times that reordering was seen by SACK.
+        tcp_sack_reorder = "TCPSACKReorder",
+        /// Reductions undone in recovery by full ACKs.
+        tcp_full_undo = "TCPFullUndo",
+        /// Reductions undone in recovery by partial ACKs.
+        tcp_partial_undo = "TCPPartialUndo",
+        /// Reductions undone by D-SACK.
+        tcp_dsack_undo = "TCPDSACKUndo",
+        /// Reductions undone after a timeout.
+        tcp_loss_undo = "TCPLossUndo",
+        /// Retransmissions found lost.
+        tcp_lost_retransmit = "TCPLostRetransmit",
+        /// Timeouts in recovery without SACK.
+        tcp_reno_failures = "TCPRenoFailures",
+        /// Timeouts in disorder with SACK.
+        tcp_sack_failures = "TCPSackFailures",
+        /// Timeouts after a timeout.
+        tcp_loss_failures = "TCPLossFailures",
+        /// Recoveries without SACK.
+        tcp_reno_recovery = "TCPRenoRecovery",
+        /// Recoveries with SACK.
+        tcp_sack_recovery = "TCPSackRecovery",
+        /// Times that a peer took SACKs back.
+        tcp_sack_reneging = "TCPSACKReneging",
+        /// Segments retransmitted in recovery.
+        tcp_fast_retrans = "TCPFastRetrans",
+        /// Segments retransmitted in slow start.
+        tcp_slow_start_retrans = "TCPSlowStartRetrans",
+        /// Timeouts.
+        tcp_timeouts = "TCPTimeouts",
+        /// Tail loss probes.
+        tcp_loss_probes = "TCPLossProbes",
+        /// Losses that a probe repaired.
+        tcp_loss_probe_recovery = "TCPLossProbeRecovery",
+        /// Timeouts in recovery without SACK.
+        tcp_reno_recovery_fail = "TCPRenoRecoveryFail",
+        /// Timeouts in recovery with SACK.
+        tcp_sack_recovery_fail = "TCPSackRecoveryFail",
+        /// Times that received segments were copied together.
+        tcp_rcv_collapsed = "TCPRcvCollapsed",
+        /// D-SACKs sent for old data.
+        tcp_dsack_old_sent = "TCPDSACKOldSent",
+        /// D-SACKs sent for out-of-order data.
+        tcp_dsack_ofo_sent = "TCPDSACKOfoSent",
+        /// D-SACKs received for old data.
+        tcp_dsack_recv = "TCPDSACKRecv",
+        /// D-SACKs received for out-of-order data.
+        tcp_dsack_ofo_recv = "TCPDSACKOfoRecv",
+        /// Connections reset because data came after close.
+        tcp_abort_on_data = "TCPAbortOnData",
+        /// Connections reset because data was unread at close.
+        tcp_abort_on_close = "TCPAbortOnClose",
+        /// Orphans reset because there were too many.
+        tcp_abort_on_memory = "TCPAbortOnMemory",
+        /// Connections given up after timeouts.
+        tcp_abort_on_timeout = "TCPAbortOnTimeout",
+        /// Connections that did not linger in FIN-WAIT-2.
+        tcp_abort_on_linger = "TCPAbortOnLinger",
+        /// SACK blocks discarded.
+        tcp_sack_discard = "TCPSACKDiscard",
+        /// D-SACK blocks too old to mean anything.
+        tcp_dsack_ignored_old = "TCPDSACKIgnoredOld",
+        /// D-SACK blocks with nothing to undo.
+        tcp_dsack_ignored_no_undo = "TCPDSACKIgnoredNoUndo",
+        /// Timeouts found spurious by F-RTO.
+        tcp_spurious_rtos = "TCPSpuriousRTOs",
+        /// Connections that found no room in TIME-WAIT.
+        tcp_time_wait_overflow = "TCPTimeWaitOverflow",
+        /// SYNs answered with a cookie because the queue was full.
+        tcp_req_q_full_do_cookies = "TCPReqQFullDoCookies",
+        /// SYNs dropped because the queue was full.
+        tcp_req_q_full_drop = "TCPReqQFullDrop",
+        /// Segments queued out of order.
+        tcp_ofo_queue = "TCPOFOQueue",
+        /// Challenge ACKs sent.
+        tcp_challenge_ack = "TCPChallengeACK",
+        /// Challenge ACKs for a SYN.
+        tcp_syn_challenge = "TCPSYNChallenge",
+        /// Windows opened again.
+        tcp_from_zero_window_adv = "TCPFromZeroWindowAdv",
+        /// Windows closed.
+        tcp_to_zero_window_adv = "TCPToZeroWindowAdv",
+        /// Windows that would have been closed, had they not been offered before.
+        tcp_want_zero_window_adv = "TCPWantZeroWindowAdv",
+        /// SYNs and SYN-ACKs sent again.
+        tcp_syn_retrans = "TCPSynRetrans",
+        /// ACKs not sent in a handshake for their number.
+        tcp_ack_skipped_syn_recv = "TCPACKSkippedSynRecv",
+        /// ACKs not sent for segments out of the window.
+        tcp_ack_skipped_seq = "TCPACKSkippedSeq",
+        /// ACKs not sent in TIME-WAIT.
+        tcp_ack_skipped_time_wait = "TCPACKSkippedTimeWait",
+        /// Challenge ACKs not sent.
+        tcp_ack_skipped_challenge = "TCPACKSkippedChallenge",
+        /// Window probes sent.
+        tcp_win_probe = "TCPWinProbe",
+        /// Keepalive probes sent.
+        tcp_keep_alive = "TCPKeepAlive",
+        /// Times that a path seemed to swallow large segments.
+        tcp_mtup_fail = "TCPMTUPFail",
+        /// ACKs that one stood for.
+        tcp_ack_compressed = "TCPAckCompressed",
+        /// Segments dropped because the window was closed.
+        tcp_zero_window_drop = "TCPZeroWindowDrop",
+        /// Segments dropped because the buffer was full.
+        tcp_rcv_q_drop = "TCPRcvQDrop",
     }
 }

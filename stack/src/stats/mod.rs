@@ -5,7 +5,7 @@ mod drop_reason;
 mod mib;
 
 pub use drop_reason::DropReason;
-pub use mib::{ArpMib, IcmpMib, IpMib, LinkCounters, UdpMib};
+pub use mib::{ArpMib, IcmpMib, IgmpMib, IpMib, LinkCounters, TcpExtMib, TcpMib, UdpMib};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,8 +17,11 @@ use crate::packet::LinkId;
 pub(crate) struct Stats {
     pub(crate) ip: IpMib,
     pub(crate) icmp: IcmpMib,
+    pub(crate) igmp: IgmpMib,
     pub(crate) arp: ArpMib,
     pub(crate) udp: UdpMib,
+    pub(crate) tcp: TcpMib,
+    pub(crate) tcp_ext: TcpExtMib,
     drops: [u64; DropReason::COUNT],
 }
 
@@ -27,8 +30,11 @@ impl Default for Stats {
         Stats {
             ip: IpMib::default(),
             icmp: IcmpMib::default(),
+            igmp: IgmpMib::default(),
             arp: ArpMib::default(),
             udp: UdpMib::default(),
+            tcp: TcpMib::default(),
+            tcp_ext: TcpExtMib::default(),
             drops: [0; DropReason::COUNT],
         }
     }
@@ -53,10 +59,16 @@ pub struct Snapshot {
     pub ip: IpMib,
     /// `Icmp`.
     pub icmp: IcmpMib,
+    /// IGMP.
+    pub igmp: IgmpMib,
     /// Address resolution.
     pub arp: ArpMib,
     /// `Udp`.
     pub udp: UdpMib,
+    /// `Tcp`.
+    pub tcp: TcpMib,
+    /// `TcpExt`.
+    pub tcp_ext: TcpExtMib,
     /// Each link: its id, name and counters.
     pub links: Vec<(LinkId, String, LinkCounters)>,
     /// Every drop reason that occurred, with how often.

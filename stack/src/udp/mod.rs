@@ -100,12 +100,11 @@ fn deliver_to_many(
     }
 }
 
-/// Whether a socket takes what was sent to a group, which the link is in (Linux
-/// `ip_mc_sf_allow`).
+/// Whether a socket takes what was sent to a group (Linux `__udp_is_mcast_sock`).
 fn hears(core: &Core, id: SocketId, path: &Path) -> bool {
-    core.sockets
-        .get(id)
-        .is_ok_and(|socket| socket.options.multicast_all || !path.dst.0.is_multicast())
+    let Ok(socket) = core.sockets.get(id) else { return false };
+    let (group, source, all) = (path.dst.0, path.src.0, socket.options.multicast_all);
+    core.memberships.may_receive(id, group, source, path.link, all)
 }
 
 /// Queues a datagram, whose bytes begin with the UDP header, for its socket.

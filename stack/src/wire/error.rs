@@ -33,6 +33,8 @@ pub enum Layer {
     Ipv4Options,
     /// ICMPv4 message.
     Icmpv4,
+    /// IGMP message.
+    Igmp,
     /// UDP header.
     Udp,
     /// TCP header.
@@ -87,6 +89,7 @@ impl fmt::Display for Layer {
             Layer::Ipv4 => "IPv4",
             Layer::Ipv4Options => "IPv4 options",
             Layer::Icmpv4 => "ICMPv4",
+            Layer::Igmp => "IGMP",
             Layer::Udp => "UDP",
             Layer::Tcp => "TCP",
             Layer::TcpOptions => "TCP options",

@@ -14,6 +14,7 @@ pub mod error;
 pub mod ethernet;
 pub mod icmpv4;
 mod icmpv4_message;
+pub mod igmp;
 pub mod ipv4;
 pub mod ipv4_options;
 pub mod seq;
@@ -28,6 +29,10 @@ pub use cidr::{CidrError, IpCidr, Ipv4Cidr};
 pub use error::{Layer, WireError, WireErrorKind};
 pub use ethernet::{EtherType, Ethernet, EthernetRepr, MacAddr, MacAddrError};
 pub use icmpv4::{Icmpv4, Message, RedirectCode, TimeExceeded, Unreachable};
+pub use igmp::{
+    GroupRecord, GroupRecordRepr, GroupRecords, Igmp, IgmpMessage, IgmpQuery, IgmpQueryRepr,
+    IgmpVersion, RecordType,
+};
 pub use ipv4::{Ipv4, Ipv4Repr, Protocol};
 pub use ipv4_options::{Ipv4Option, Ipv4Options, OptionError};
 pub use seq::SeqNumber;

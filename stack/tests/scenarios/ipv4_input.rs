@@ -457,14 +457,15 @@ mod broadcast_and_multicast {
         assert_eq!(bench.lab.drops(bench.host), [DropReason::NotMember]);
         assert_eq!(bench.snapshot().ip.in_mcast_pkts, 0);
 
-        bench.stack().join_group(link, group).unwrap();
+        bench.lab.join(bench.host, link, group);
         bench.lab.inject(bench.tester, frame.clone());
         assert_eq!(bench.lab.received(bench.host, socket).len(), 1);
         let other = udp_to(PEER, "239.1.2.4");
         bench.lab.events(bench.host);
         bench.refuses(&other, DropReason::NotMember);
 
-        bench.stack().leave_group(link, group).unwrap();
+        let now = bench.lab.now();
+        bench.stack().leave_group(now, link, group).unwrap();
         bench.lab.inject(bench.tester, frame);
         assert_eq!(bench.lab.received(bench.host, socket).len(), 0);
     }
@@ -476,7 +477,7 @@ mod broadcast_and_multicast {
         hears("0.0.0.0", "224.0.0.1", MacAddr::from_ipv4_multicast(ip("224.0.0.1")));
         let mut bench = Bench::new();
         let link = bench.link;
-        bench.stack().join_group(link, ip("239.1.2.3")).unwrap();
+        bench.lab.join(bench.host, link, ip("239.1.2.3"));
         bench.refuses(&udp_to("0.0.0.0", "239.1.2.3"), DropReason::MartianSource);
     }
 

@@ -254,6 +254,30 @@ fn a_large_segment_needs_the_room_of_one_frame() {
     assert_eq!(router.frames().len(), 1 + 42);
 }
 
+/// Linux `udp_queue_rcv_skb`: datagrams that came together are single ones to this host.
+#[test]
+fn datagrams_that_come_together_are_delivered_one_by_one() {
+    let mut router = Router::new(1500, Capabilities::default());
+    let raw = router.stack.open_raw(Protocol::UDP).unwrap();
+    let datagram = Ip::udp(ip(SRC), ip("10.0.1.1"), 1, 2, &data(250)).build();
+    let mut packet = Packet::from_slice(&ip_frame(SENDER, INSIDE, &datagram));
+    packet.meta.gso = Some(Gso { kind: GsoKind::UdpV4, size: 100, segments: 3, fixed_id: false });
+    router.give(packet);
+    let mut got = Vec::new();
+    while let Some(mut packet) = router.stack.recv(raw) {
+        assert_eq!(packet.meta.gso, None);
+        packet.finish_checksum();
+        let udp = udp_in(packet.bytes());
+        let pseudo = pseudo_header_sum(ip(SRC), ip("10.0.1.1"), Protocol::UDP, udp.len());
+        assert!(udp.verify_checksum(pseudo));
+        got.push(udp.payload().to_vec());
+    }
+    assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 50]);
+    assert_eq!(got.concat(), data(250));
+    let snapshot = router.stack.snapshot();
+    assert_eq!((snapshot.udp.no_ports, snapshot.udp.in_csum_errors), (3, 0));
+}
+
 /// A device can say what it likes of a packet.
 #[test]
 fn what_is_no_large_segment_is_an_ordinary_packet() {

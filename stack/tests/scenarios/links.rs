@@ -116,14 +116,15 @@ fn changing_addresses_leaves_the_users_routes_alone() {
 #[test]
 fn a_link_is_in_a_bounded_number_of_groups() {
     let (mut lab, host, link, _) = Lab::with_tester("10.0.0.1/24");
+    let now = lab.now();
     let stack = lab.stack(host);
     let group = |n| ip(&format!("239.0.0.{n}"));
     let max = stack.config().ipv4.max_groups;
     for n in 0..max {
-        stack.join_group(link, group(n)).unwrap();
+        stack.join_group(now, link, group(n)).unwrap();
     }
-    assert_eq!(stack.join_group(link, group(0)), Ok(()), "it is in that one");
-    assert_eq!(stack.join_group(link, group(max)), Err(ConfigError::TooMany("groups")));
-    stack.leave_group(link, group(1)).unwrap();
-    assert_eq!(stack.join_group(link, group(max)), Ok(()));
+    assert_eq!(stack.join_group(now, link, group(0)), Ok(()), "it is in that one");
+    assert_eq!(stack.join_group(now, link, group(max)), Err(ConfigError::TooMany("groups")));
+    stack.leave_group(now, link, group(1)).unwrap();
+    assert_eq!(stack.join_group(now, link, group(max)), Ok(()));
 }

@@ -85,7 +85,8 @@ fn what_prerouting_sends_elsewhere_is_not_delivered_here() {
 fn what_is_sent_to_many_over_lo_comes_back_once() {
     for (dst, expected) in [("255.255.255.255", 1), ("239.1.2.3", 1), ("239.1.2.4", 0)] {
         let mut bench = Bench::new();
-        bench.stack().join_group(LinkId::LOOPBACK, ip("239.1.2.3")).unwrap();
+        let now = bench.lab.now();
+        bench.stack().join_group(now, LinkId::LOOPBACK, ip("239.1.2.3")).unwrap();
         let socket = bench.stack().open_raw(Protocol::ICMP).unwrap();
         let options = bench.stack().socket_options(socket).unwrap();
         options.broadcast = true;

@@ -8,6 +8,7 @@ mod events;
 mod forward;
 mod hooks;
 mod icmp;
+mod igmp;
 mod ipv4_input;
 mod ipv4_output;
 mod large;

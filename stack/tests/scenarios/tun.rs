@@ -64,7 +64,7 @@ fn whoever_it_is_for_it_leaves_by_the_other_end() {
     stack.socket_options(socket).unwrap().broadcast = true;
     let all = [PEER, "192.0.2.7", "10.0.0.255", "239.1.2.3"];
     for dst in all {
-        stack.send_to(NOW, socket, IpAddr::V4(ip(dst)), b"data").unwrap();
+        stack.send_to(NOW, socket, (ip(dst), 0).into(), b"data").unwrap();
     }
     let sent = take(&mut stack, link);
     let destinations: Vec<_> = sent.iter().map(|packet| ipv4(packet).dst()).collect();
@@ -135,7 +135,7 @@ fn what_is_too_long_is_fragmented() {
     let (mut stack, link) = tun();
     stack.set_mtu(link, 600).unwrap();
     let socket = stack.open_raw(Protocol(99)).unwrap();
-    stack.send_to(NOW, socket, IpAddr::V4(ip(PEER)), &[1; 1500]).unwrap();
+    stack.send_to(NOW, socket, (ip(PEER), 0).into(), &[1; 1500]).unwrap();
     let sent = take(&mut stack, link);
     let lens: Vec<_> = sent.iter().map(Vec::len).collect();
     assert_eq!(lens, [596, 596, 20 + 1500 - 2 * 576]);
@@ -151,7 +151,7 @@ fn whole_packets_are_injected_and_captured() {
     give(&mut stack, link, &Ip::icmp(ip(PEER), ip(US), echo(7, 1, b"hi")).build());
     assert_eq!(stack.snapshot().dropped(DropReason::LinkDown), 1);
     let socket = stack.open_ping(None).unwrap();
-    let sent = stack.send_to(NOW, socket, IpAddr::V4(ip(PEER)), &echo(0, 1, b""));
+    let sent = stack.send_to(NOW, socket, (ip(PEER), 0).into(), &echo(0, 1, b""));
     assert_eq!(sent, Err(SocketError::NetworkUnreachable));
 }
 

@@ -102,6 +102,63 @@ fn an_hour_takes_no_more_than_its_events() {
 }
 
 #[test]
+fn timers_fire_when_they_are_due() {
+    let mut pair = Pair::new(1, Conditions::default());
+    let Pair { lab, a, .. } = &mut pair;
+    let start = lab.now();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let tap = Arc::clone(&sent);
+    lab.set_tap(Some(Box::new(move |seen: &Sighting<'_>| {
+        if seen.passage == Passage::Sent {
+            tap.lock().unwrap().push(seen.at - start);
+        }
+    })));
+    // Nobody has this address: it is asked for three times.
+    Pinger::new(lab, *a, addr(9), 56).send(lab);
+    lab.run_for(Duration::from_secs(60));
+    assert_eq!(*sent.lock().unwrap(), [ms(0), ms(1000), ms(2000)]);
+}
+
+#[test]
+fn every_host_has_its_own_chances() {
+    let idents = |seed| {
+        let mut lab = Lab::new(seed);
+        assert_eq!(lab.seed(), seed);
+        ["a", "b"].map(|name| {
+            let host = lab.add_host(name, Config::default());
+            let socket = lab.stack(host).open_ping(None).unwrap();
+            lab.stack_ref(host).socket_kind(socket).unwrap()
+        })
+    };
+    let [a, b] = idents(1);
+    assert_ne!(a, b);
+    assert_eq!(idents(1), [a, b]);
+    assert!(!idents(2).contains(&a) && !idents(2).contains(&b));
+}
+
+#[test]
+fn every_wire_has_its_own_chances() {
+    let lossy = Conditions { loss: Probability::new(0.3), ..Conditions::default() };
+    let replies = |seed| {
+        let mut lab = Lab::new(seed);
+        let [a, b] = ["a", "b"].map(|name| lab.add_host(name, Config::default()));
+        [0, 1].map(|subnet| {
+            let ends = ((a, cidr(subnet, 1)), (b, cidr(subnet, 2)));
+            let wire = lab.connect(ends.0, ends.1, Link::new(lossy)).unwrap();
+            lab.introduce(wire).unwrap();
+            let mut pinger = Pinger::new(&mut lab, a, [10, 0, subnet, 2].into(), 56);
+            (0..64).for_each(|_| pinger.send(&mut lab));
+            lab.run_for(ms(1));
+            pinger.replies(&mut lab).into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+        })
+    };
+    let [first, second] = replies(1);
+    assert_ne!(first, second);
+    assert_eq!(replies(1), [first.clone(), second]);
+    assert!(!replies(2).contains(&first));
+}
+
+#[test]
 fn time_stands_still_until_it_is_let_run() {
     let mut pair = Pair::new(1, Conditions { delay: ms(10), ..Conditions::default() }).introduced();
     let lab = &mut pair.lab;

@@ -5,5 +5,6 @@ mod support;
 
 mod capture;
 mod lab;
+mod large;
 mod net;
 mod wire;

@@ -1,9 +1,9 @@
 //! Bulk flows and a bottleneck.
 
+use tapping_stack::TcpOptions;
 use tapping_stack::rng::Rng;
 use tapping_stack::route::Route;
 use tapping_stack::sim::{Conditions, End, HostId, Lab, Link, Queue, Verdict, WireId};
-use tapping_stack::socket::TcpOptions;
 use tapping_stack::time::Duration;
 use tapping_stack::{Config, Packet};
 
@@ -137,5 +137,5 @@ fn recover_from(burst: u64) {
     assert!(pause <= rtt * 3 / 2, "{burst} lost: {pause:?} of {rtt:?}");
     let info = lab.stack(client).tcp_info(flows[0].client_socket()).expect("a connection");
     assert_eq!(u64::from(info.total_retrans), burst, "nothing else was sent again");
-    assert_eq!(lab.stack(client).snapshot().tcp_ext.timeouts, 0, "no timer did it");
+    assert_eq!(lab.stack(client).snapshot().tcp_ext.tcp_timeouts, 0, "no timer did it");
 }

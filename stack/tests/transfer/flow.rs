@@ -4,8 +4,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use tapping_stack::SocketError;
 use tapping_stack::sim::{HostId, Lab};
-use tapping_stack::socket::{Shutdown, SocketId, TcpOptions};
+use tapping_stack::socket::SocketId;
 use tapping_stack::time::{Duration, Instant};
+use tapping_stack::{Shutdown, TcpOptions};
 
 /// Bytes written and read at once.
 const CHUNK: usize = 16 * 1024;
@@ -253,9 +254,9 @@ impl Content {
 
     /// The finaliser of SplitMix64 over stream and place.
     fn word(self, word: u64) -> u64 {
-        let mut x = word ^ u64::from(self.port) << 48 ^ u64::from(self.way) << 40;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
+        let mut x = word ^ (u64::from(self.port) << 48) ^ (u64::from(self.way) << 40);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
     }
 }

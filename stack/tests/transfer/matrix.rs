@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::env;
 
 use tapping_stack::Config;
+use tapping_stack::TcpOptions;
 use tapping_stack::rng::Rng;
 use tapping_stack::sim::{Conditions, Lab, Link, Probability, Queue, Reorder};
-use tapping_stack::socket::TcpOptions;
 use tapping_stack::time::Duration;
 
 use crate::flow::{Flow, Plan, run};

@@ -11,9 +11,9 @@
 //!      └──── PROBE_RTT ◄─────┴────────┘       pace to find more; empties the pipe every 10 s
 //! ```
 //!
-//! [`policer`] notices a token-bucket policer, [`aggregation`] allows for ACKs that come in bursts.
-//! Bandwidth is in packets per microsecond with [`BW_SHIFT`] binary places, gains have
-//! [`GAIN_SHIFT`].
+//! `policer` notices a token-bucket policer, `aggregation` allows for ACKs that come in bursts.
+//! Bandwidth is in packets per microsecond with `BW_SHIFT` binary places, gains have
+//! `GAIN_SHIFT`.
 
 use core::mem;
 
@@ -381,7 +381,7 @@ impl Bbr {
     }
 
     fn pacing_rate(&self, state: &CongestionState, ctx: &CcContext, bw: u64, gain: u32) -> u64 {
-        let bytes = u128::from(bw) * u128::from(ctx.mss) * u128::from(gain) >> GAIN_SHIFT;
+        let bytes = (u128::from(bw) * u128::from(ctx.mss) * u128::from(gain)) >> GAIN_SHIFT;
         let margin = u128::from(1_000_000 / 100 * (100 - PACING_MARGIN_PERCENT));
         scale(bytes.saturating_mul(margin)).min(state.max_pacing_rate)
     }

@@ -5,7 +5,7 @@
 //! what the path has become. So it depends on time and not on how often ACKs come; but it is never
 //! slower than Reno would be (`w_est`).
 //!
-//! Time counts in units of 2⁻¹⁰ s, windows that are computed have [`WINDOW_SHIFT`] binary places.
+//! Time counts in units of 2⁻¹⁰ s, windows that are computed have `WINDOW_SHIFT` binary places.
 
 use super::hystart::HyStart;
 use super::{AckSample, CaState, CcContext, CongestionControl, CongestionState, CwndEvent, window};
@@ -244,7 +244,7 @@ impl Curve {
     fn grow_w_est(&mut self, cwnd: u32, acked: u32) {
         let caught_up = self.w_est >> W_EST_SHIFT >= u64::from(self.cwnd_prior);
         let (num, den) = if caught_up { (1, 1) } else { (9, 17) };
-        let added = (u64::from(acked) * num << W_EST_SHIFT) / (u64::from(cwnd.max(1)) * den);
+        let added = ((u64::from(acked) * num) << W_EST_SHIFT) / (u64::from(cwnd.max(1)) * den);
         self.w_est = self.w_est.saturating_add(added);
     }
 

@@ -288,7 +288,7 @@ impl Congestion {
         match algorithm {
             CongestionAlgorithm::Cubic => Congestion::Cubic(Cubic::new()),
             CongestionAlgorithm::Reno => Congestion::Reno(Reno::new()),
-            CongestionAlgorithm::Bbr => Congestion::Bbr(Box::new(Bbr::new())),
+            CongestionAlgorithm::Bbr => Congestion::Bbr(Box::default()),
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::string::ToString;
 
 use super::*;
+use crate::rng::Rng;
 use window::*;
 
 pub mod model;
@@ -155,6 +156,13 @@ fn the_fullest_moment_of_a_flight_counts() {
     ctx.snd_una = SeqNumber(11);
     cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
     assert!(!state.is_cwnd_limited && state.max_packets_out == 7);
+    // As long as it was not full, a fuller moment replaces a less full one, not the reverse.
+    (ctx.snd_una, ctx.packets_out) = (SeqNumber(11), 9);
+    state.cwnd_usage_seq = SeqNumber(20);
+    cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
+    ctx.packets_out = 8;
+    cwnd_validate(&mut state, &cc, &ctx, &policy(), false, false);
+    assert_eq!(state.max_packets_out, 9);
 }
 
 #[test]
@@ -275,6 +283,83 @@ fn an_embedder_can_bring_an_algorithm() {
     assert!(!cc.has_cong_control() && cc.min_tso_segs(&state) == 2 && cc.sndbuf_expand() == 2);
     state.prior_cwnd = 20;
     assert_eq!(cc.undo_cwnd(&mut state, &ctx), 20);
+}
+
+#[test]
+fn whatever_happens_the_window_stays_within_its_bounds() {
+    let mut rng = Rng::new(5);
+    for round in 0..60 {
+        let mut cc = Congestion::new(CongestionAlgorithm::ALL[round % 3]);
+        let mut state = CongestionState::new(Instant::ZERO);
+        state.cwnd_clamp = 1 << rng.below(32);
+        state.cwnd = state.cwnd.min(state.cwnd_clamp);
+        let mut ctx = context(Instant::ZERO, RTT);
+        cc.init(&mut state, &ctx);
+        for _ in 0..2_000 {
+            disturb(&mut rng, &mut cc, &mut state, &mut ctx);
+            assert!(state.cwnd >= 1 && state.ssthresh >= 2, "{cc:?} {state:?}");
+            assert!(state.cwnd <= state.cwnd_clamp, "{cc:?} {state:?}");
+        }
+    }
+}
+
+/// Lets something happen to a connection, likely or not.
+fn disturb(rng: &mut Rng, cc: &mut Congestion, state: &mut CongestionState, ctx: &mut CcContext) {
+    // Small ones and large ones equally often.
+    let mut below = |bits| {
+        let most = 1 << rng.below(bits);
+        rng.below(most)
+    };
+    ctx.now += Duration::from_nanos(below(40));
+    let acked = below(12) as u32;
+    let rtt = Some(Duration::from_nanos(below(34)));
+    ctx.snd_una += acked;
+    ctx.snd_nxt = ctx.snd_una.later(ctx.snd_nxt) + rng.below(100) as u32;
+    ctx.delivered += u64::from(acked);
+    ctx.delivered_at = ctx.now;
+    ctx.packets_in_flight = rng.below(2_000) as u32;
+    ctx.packets_out = ctx.packets_in_flight;
+    let losses = rng.below(5).saturating_sub(3) as u32;
+    ctx.lost += u64::from(losses);
+    ctx.srtt = rtt.filter(|_| rng.below(4) > 0);
+    let policy = policy();
+    match rng.below(12) {
+        0 => {
+            state.prior_cwnd = state.cwnd;
+            state.ssthresh = cc.ssthresh(state, ctx);
+            state.set_ca_state(cc, ctx, CaState::Recovery);
+        }
+        1 => {
+            state.ssthresh = cc.ssthresh(state, ctx);
+            state.cwnd = 1;
+            cc.cwnd_event(state, ctx, CwndEvent::Loss);
+            state.set_ca_state(cc, ctx, CaState::Loss);
+        }
+        2 => state.cwnd = cc.undo_cwnd(state, ctx).min(state.cwnd_clamp),
+        3 => cc.cwnd_event(state, ctx, CwndEvent::TxStart),
+        4 => slow_start_after_idle(state, cc, ctx, &policy),
+        5 => cwnd_validate(state, cc, ctx, &policy, rng.below(2) == 0, false),
+        6 => state.set_ca_state(cc, ctx, CaState::Open),
+        _ => {
+            let rs = RateSample {
+                prior_delivered: ctx.delivered.saturating_sub(rng.below(500)),
+                delivered: rng.below(1_000) as i64 - 1,
+                interval: rtt,
+                rtt,
+                losses,
+                acked_sacked: acked,
+                prior_in_flight: ctx.packets_in_flight,
+                is_app_limited: rng.below(4) == 0,
+                ..RateSample::default()
+            };
+            let sample = AckSample { pkts_acked: acked, rtt, in_flight: 0 };
+            cc.pkts_acked(state, ctx, &sample);
+            if !cc.cong_control(state, ctx, &rs, false) {
+                cc.cong_avoid(state, ctx, acked);
+            }
+            update_pacing_rate(state, ctx, PacingRatios::default());
+        }
+    }
 }
 
 fn path(queue: usize) -> Bottleneck {

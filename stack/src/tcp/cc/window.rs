@@ -70,7 +70,7 @@ impl CongestionState {
 
     /// Whether no loss was met yet.
     pub fn in_initial_slow_start(&self) -> bool {
-        self.ssthresh >= INFINITE_SSTHRESH
+        self.ssthresh == INFINITE_SSTHRESH
     }
 
     /// Whether the window is being reduced.

@@ -85,6 +85,21 @@ fn sending_slowly_counts_as_much_as_delivering_slowly() {
 }
 
 #[test]
+fn the_interval_is_the_longer_of_both_and_the_next_begins_behind_it() {
+    let mut rate = DeliveryRate::new(at(0));
+    let segments = sent(&mut rate, &[1000, 1100, 1200, 1240]);
+    ack(&mut rate, 1250, 1, &segments[..1]);
+    let fifth = (at(1260), rate.on_sent(at(1260), 3));
+    // The ACKs of 260 ms of sending come within 110 ms.
+    let rs = ack(&mut rate, 1360, 2, &[segments[1], segments[2], segments[3], fifth]);
+    assert_eq!((rs.send_interval, rs.ack_interval), (ms(260), ms(110)));
+    assert_eq!((rs.delivered, rs.interval), (4, Some(ms(260))));
+    let sixth = (at(1370), rate.on_sent(at(1370), 1));
+    let rs = ack(&mut rate, 1480, 6, &[sixth]);
+    assert_eq!((rs.send_interval, rs.ack_interval), (ms(110), ms(120)));
+}
+
+#[test]
 fn the_sample_is_that_of_the_segment_sent_last() {
     let mut rate = DeliveryRate::new(at(0));
     let old = sent(&mut rate, &[1000, 1000]);

@@ -231,9 +231,9 @@ fn pruning_drops_the_highest_numbers_first() {
 fn collapsing_leaves_buffers_full_and_content_alone() {
     let mut peer = Peer::new();
     (1..=30).for_each(|n| peer.append(n * 1000, 60_000));
-    for start in (0..30).map(|n| 40_000 + n * 600) {
-        peer.insert(start, start + 300, false);
-    }
+    (0..30).for_each(|n| {
+        peer.insert(40_000 + n * 600, 40_000 + n * 600 + 300, false);
+    });
     let before = peer.queue.memory();
     let freed = peer.queue.collapse(&mut peer.pool);
     assert_eq!(peer.queue.memory(), before - freed);

@@ -174,13 +174,15 @@ fn the_filters_answer_with_a_value_of_their_window_no_worse_than_the_newest() {
 }
 
 #[test]
-fn a_filter_keeps_the_best_exactly_while_values_get_worse() {
+fn a_filter_steps_through_its_quarters_while_values_get_worse() {
     let mut low = MinMax::<Min>::new(0, 0);
     // Every value is the minimum of what follows: the estimate is at most a window old and is
     // then replaced by one from the second or third quarter.
     for at in 1..1000u32 {
         let min = low.update(100, at, at);
         assert!(at - min <= 100, "{min} at {at}");
+        // Nor does it forget what is not half as old.
+        assert!(at <= 100 || at - min > 50, "{min} at {at}");
     }
     let mut high = MinMax::<Max>::new(0, 5);
     assert_eq!((high.update(10, 1, 3), high.update(10, 2, 9), high.get()), (5, 9, 9));

@@ -275,7 +275,7 @@ fn a_group_is_answered_only_by_its_members() {
     bench.no_answer();
     assert_eq!(bench.lab.drops(bench.host), [DropReason::NotMember]);
     let link = bench.link;
-    bench.lab.stack(bench.host).join_group(link, group).unwrap();
+    bench.lab.join(bench.host, link, group);
     bench.lab.inject(bench.tester, frame);
     assert_eq!(ipv4(&bench.answer()).src(), ip(US));
 }

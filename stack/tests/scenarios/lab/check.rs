@@ -2,7 +2,7 @@
 
 use tapping_stack::wire::ethernet::Ethernet;
 use tapping_stack::wire::ipv4::pseudo_header_sum;
-use tapping_stack::wire::{Arp, EtherType, Icmpv4, Ipv4, Protocol, Udp};
+use tapping_stack::wire::{Arp, EtherType, Icmpv4, Igmp, Ipv4, Protocol, Udp};
 
 /// Checks one frame of the host `name` that leaves by a link of this MTU.
 pub fn frame(name: &str, mtu: usize, transport: bool, bytes: &[u8]) {
@@ -35,6 +35,12 @@ pub fn ipv4(name: &str, mtu: usize, transport: bool, bytes: &[u8]) {
         Protocol::ICMP => {
             let icmp = Icmpv4::parse(packet.payload()).expect("a well-formed ICMP message");
             assert!(icmp.verify_checksum(), "{what}: ICMP checksum");
+        }
+        // RFC 2236 §2, RFC 3376 §4: TTL 1 and router alert; every message carries a checksum.
+        Protocol::IGMP => {
+            let igmp = Igmp::parse(packet.payload()).expect("a well-formed IGMP message");
+            assert!(igmp.verify_checksum(), "{what}: IGMP checksum");
+            assert_eq!((packet.ttl(), packet.options()), (1, &[148, 4, 0, 0][..]), "{what}");
         }
         Protocol::UDP => {
             let udp = Udp::parse(packet.payload()).expect("a well-formed UDP header");

@@ -104,9 +104,11 @@ impl Seen {
             }
             Seen::Forward { .. } => "forward".into(),
             Seen::Delivered { to: Receiver::Icmp, .. } => "delivered to icmp".into(),
+            Seen::Delivered { to: Receiver::Igmp, .. } => "delivered to igmp".into(),
             Seen::Delivered { to: Receiver::Ping(_), .. } => "delivered to ping".into(),
             Seen::Delivered { to: Receiver::Raw(_), .. } => "delivered to raw".into(),
             Seen::Delivered { to: Receiver::Udp(_), .. } => "delivered to udp".into(),
+            Seen::Delivered { to: Receiver::Tcp(_), .. } => "delivered to tcp".into(),
             Seen::Dropped { reason, .. } => format!("dropped: {reason}"),
             Seen::Address { addr, state, .. } => format!("{addr} {state:?}"),
         }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use tapping_stack::socket::SocketId;
 use tapping_stack::stats::{DropReason, Snapshot};
 use tapping_stack::time::{Duration, Instant};
-use tapping_stack::wire::{IpCidr, MacAddr};
+use tapping_stack::wire::{IpCidr, MacAddr, Protocol};
 use tapping_stack::{Config, LinkConfig, LinkId, Packet, SocketError, Stack};
 
 /// Rounds in which frames may go back and forth without time passing.
@@ -210,6 +210,17 @@ impl Lab {
     pub fn inject_ip(&mut self, tester: Tester, host: Host, link: LinkId, packet: &[u8]) {
         let dst = self.mac(host, link);
         self.inject(tester, ip_frame(tester.mac, dst, packet));
+    }
+
+    /// Joins a group on a host's link. It is reported while time passes, and testers forget that.
+    pub fn join(&mut self, host: Host, link: LinkId, group: Ipv4Addr) {
+        let now = self.now;
+        self.hosts[host.0].stack.join_group(now, link, group).expect("a group");
+        self.run_for(Duration::from_secs(2));
+        let is_igmp = |heard: &Heard| {
+            heard.ip().is_some_and(|packet| ipv4(&packet).protocol() == Protocol::IGMP)
+        };
+        self.testers.iter_mut().for_each(|tester| tester.heard.retain(|heard| !is_igmp(heard)));
     }
 
     /// What the tester has heard since it was asked last; frames of all other ends.

@@ -186,7 +186,7 @@ fn a_unicast_in_a_broadcast_frame_reaches_one() {
 #[test]
 fn a_multicast_reaches_every_socket_that_wants_it() {
     let mut bench = Bench::new();
-    let (link, group) = (bench.link, ip("239.1.2.3"));
+    let (now, link, group) = (bench.lab.now(), bench.link, ip("239.1.2.3"));
     let bound = bench.sharing("239.1.2.3:53");
     let wildcard = bench.sharing("0.0.0.0:53");
     let other = bench.sharing("239.1.2.4:53");
@@ -196,9 +196,18 @@ fn a_multicast_reaches_every_socket_that_wants_it() {
     let frame = ip_frame(bench.tester.mac, MacAddr::from_ipv4_multicast(group), &packet);
     bench.lab.inject(bench.tester, frame.clone());
     assert_eq!(bench.counts(&[bound, wildcard, other, unwilling]), [0; 4], "not a member");
-    bench.stack().join_group(link, group).unwrap();
-    bench.lab.inject(bench.tester, frame);
+    bench.stack().join_multicast(now, bound, group.into(), Some(link)).unwrap();
+    bench.lab.inject(bench.tester, frame.clone());
     assert_eq!(bench.counts(&[bound, wildcard, other, unwilling]), [1, 1, 0, 0]);
+    // Its own membership counts for more than the option, and may exclude a source.
+    bench.stack().join_multicast(now, unwilling, group.into(), Some(link)).unwrap();
+    bench.stack().join_multicast(now, wildcard, group.into(), Some(link)).unwrap();
+    bench
+        .stack()
+        .block_multicast_source(now, wildcard, group.into(), ip(PEER).into(), Some(link))
+        .unwrap();
+    bench.lab.inject(bench.tester, frame);
+    assert_eq!(bench.counts(&[bound, wildcard, other, unwilling]), [1, 0, 0, 1]);
 }
 
 /// SO_RCVBUF counts buffers, not data.

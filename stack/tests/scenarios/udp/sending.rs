@@ -2,6 +2,7 @@
 
 use tapping_stack::PmtuDiscovery;
 use tapping_stack::socket::ErrorOrigin;
+use tapping_stack::time::Duration;
 use tapping_stack::wire::{MacAddr, Protocol, ipv4::pseudo_header_sum};
 
 use super::*;
@@ -171,7 +172,10 @@ fn multicast_options() {
     let second = bench.lab.attach(bench.host, segment, "10.9.0.1/24");
     let listener = bench.lab.tester(segment);
     let group = ip("239.1.2.3");
-    bench.stack().join_group(second, group).unwrap();
+    let now = bench.lab.now();
+    bench.stack().join_group(now, second, group).unwrap();
+    bench.lab.run_for(Duration::from_secs(20));
+    bench.lab.heard(listener);
     let socket = bench.bound("0.0.0.0:53");
     bench.stack().socket_options(socket).unwrap().multicast_link = Some(second);
     bench.send_to(socket, "239.1.2.3:53", b"x").unwrap();

@@ -95,7 +95,7 @@ impl Policer {
     fn end_interval(&mut self, ctx: &CcContext) {
         let lost = ctx.lost.saturating_sub(self.lost);
         let delivered = ctx.delivered.saturating_sub(self.delivered);
-        if delivered == 0 || lost << 8 < LOSS_THRESH * delivered {
+        if delivered == 0 || lost.saturating_mul(256) < LOSS_THRESH.saturating_mul(delivered) {
             return;
         }
         let micros = (ctx.delivered_at - self.since).as_micros();

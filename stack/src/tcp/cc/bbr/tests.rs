@@ -1,14 +1,14 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::tcp::cc::Congestion;
 use crate::tcp::cc::tests::model::{Bottleneck, Flow, MSS, Model, jain};
 use crate::tcp::cc::tests::{context, full};
+use crate::tcp::cc::{Congestion, CongestionAlgorithm};
 
 const RTT: Duration = Duration::from_millis(50);
 
 fn flow(start: Instant) -> Flow {
-    Flow::new(Congestion::Bbr(std::boxed::Box::new(Bbr::new())), start)
+    Flow::new(Congestion::new(CongestionAlgorithm::Bbr), start)
 }
 
 /// One flow over `rate` packets a second.
@@ -104,7 +104,8 @@ fn startup_doubles_the_rate_each_round() {
     for round in 1..=6u32 {
         model.run(Instant::ZERO + RTT * round + Duration::from_millis(10));
         let delivered = model.flows[0].rate.delivered();
-        assert!(delivered >= last * 2, "{round}: {delivered} after {last}");
+        // The second round is paced from a window sent at once.
+        assert!(round < 3 || delivered * 10 >= last * 19, "{round}: {delivered} after {last}");
         last = delivered;
     }
     assert_eq!(model.flows[0].bbr().mode(), Mode::Startup);
@@ -125,7 +126,7 @@ fn probe_bw_cycles_through_its_gains() {
     assert!((10..=13).contains(&probes), "{gains:?}");
     // What was probed for is given back at once; the phase may be over within 5 ms.
     for pair in gains.windows(2).filter(|pair| pair[0] > UNIT) {
-        assert!(pair[1] < UNIT || pair[1] == UNIT, "{gains:?}");
+        assert!(pair[1] <= UNIT, "{gains:?}");
     }
     assert!(gains.iter().all(|gain| [UNIT * 5 / 4, UNIT, UNIT * 3 / 4].contains(gain)));
     assert!(gains.contains(&(UNIT * 3 / 4)));
@@ -195,18 +196,16 @@ fn it_keeps_to_the_rate_of_a_policer() {
     let policer = Some((1_000, 400));
     let bottleneck = Bottleneck { rate: 10_000, queue: 100_000, rtt: RTT, policer };
     let mut model = Model::new(bottleneck, Vec::from([flow(Instant::ZERO)]));
-    let (mut policed, mut looks) = (0, 0);
-    watch(&mut model, Instant::from_secs(30), |now, flow| {
-        if now > Instant::from_secs(5) {
-            looks += 1;
-            policed += u32::from(flow.bbr().is_policed());
-        }
+    let mut policed = 0;
+    watch(&mut model, Instant::from_secs(30), |_, flow| {
+        policed += u32::from(flow.bbr().is_policed());
         if flow.bbr().is_policed() {
             let error = flow.bbr().bandwidth(MSS) as f64 / 1e6 - 1.0;
             assert!(error.abs() < 0.2, "{error}");
         }
     });
-    assert!(policed * 10 > looks * 3, "{policed} of {looks}");
+    // Once found, its rate is used for 48 rounds of at least 50 ms.
+    assert!(policed >= 48 * 10, "{policed}");
     let lost = model.flows[0].lost;
     let delivered = model.delivered(Instant::from_secs(60))[0];
     let lost = model.flows[0].lost - lost;

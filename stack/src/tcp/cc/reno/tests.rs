@@ -53,3 +53,13 @@ fn a_spurious_reduction_is_undone() {
     state.cwnd = 50;
     assert_eq!(Reno::new().undo_cwnd(&mut state, &ctx()), 50);
 }
+
+#[test]
+fn rfc3465_2_1_dividing_acks_gains_nothing() {
+    for ssthresh in [5, INFINITE_SSTHRESH] {
+        let mut state = full(10, ssthresh);
+        // ACKs of parts of a packet acknowledge no packet.
+        (0..1000).for_each(|_| Reno::new().cong_avoid(&mut state, &ctx(), 0));
+        assert_eq!((state.cwnd, state.cwnd_cnt), (10, 0));
+    }
+}

@@ -1,0 +1,581 @@
+//! TCP sockets as their users see them (tcp(7)).
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::Stack;
+use super::sockets::v4;
+use crate::flow::Flow;
+use crate::socket::ports::BindRequest;
+use crate::socket::{SocketError, SocketId, SocketOptions};
+use crate::tcp::info::TcpInfo;
+use crate::tcp::{
+    Cx, Found, Listener, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState, layer,
+};
+use crate::time::Instant;
+use crate::wire::ipv4::Protocol;
+
+/// Which half of a connection to shut down (shutdown(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shutdown {
+    /// Receive no more (`SHUT_RD`).
+    Read,
+    /// Send no more (`SHUT_WR`).
+    Write,
+    /// Both (`SHUT_RDWR`).
+    Both,
+}
+
+impl Stack {
+    /// Opens a TCP socket, not connected to anything.
+    ///
+    /// # Errors
+    /// There are too many sockets.
+    pub fn open_tcp(&mut self) -> Result<SocketId, SocketError> {
+        let now = self.core.now;
+        let id = self.core.tcp.sockets.reserve()?;
+        let options = SocketOptions::default();
+        let tcb = Tcb::new(id, options, TcpOptions::default(), &self.core.config.tcp, now);
+        self.core.tcp.sockets.fill(id, TcpSocket::Connection(Box::new(tcb)));
+        Ok(id)
+    }
+
+    pub(super) fn bind_tcp(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
+        let (addr, port) = v4(addr)?;
+        let known = addr.is_unspecified() || self.core.routes.is_local(addr);
+        let TcpLayer { sockets, .. } = &mut self.core.tcp;
+        let tcb = sockets.tcb(id)?;
+        if tcb.state != TcpState::Closed || tcb.bound_port {
+            return Err(SocketError::InvalidArgument);
+        }
+        if !known {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        let request = bind_request(tcb, addr, port);
+        let port = sockets.ports.bind(id.index, &request, &mut self.core.rng)?;
+        let tcb = sockets.tcb_mut(id)?;
+        tcb.tuple.local = addr;
+        tcb.tuple.local_port = port;
+        tcb.bound_port = true;
+        tcb.bound_addr = !addr.is_unspecified();
+        Ok(())
+    }
+
+    /// Starts to listen for connections, at most `backlog` of which wait to be accepted beside one
+    /// more (listen(2)). A socket that is not bound gets an ephemeral port. On a socket that
+    /// listens already this changes the backlog.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: connected or connecting. `AddressInUse`: another socket listens there.
+    pub fn listen(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        backlog: usize,
+    ) -> Result<(), SocketError> {
+        self.advance(now);
+        let backlog = backlog.min(self.core.config.tcp.somaxconn);
+        if let Ok(listener) = self.core.tcp.sockets.listener_mut(id) {
+            listener.backlog = backlog;
+            return Ok(());
+        }
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        if tcb.state != TcpState::Closed {
+            return Err(SocketError::InvalidArgument);
+        }
+        if !tcb.bound_port {
+            let any = SocketAddr::new(IpAddr::V4(tcb.tuple.local), 0);
+            self.bind_tcp(id, any)?;
+        }
+        let sockets = &mut self.core.tcp.sockets;
+        let port = sockets.tcb(id)?.tuple.local_port;
+        sockets.ports.set_listening(id.index, port, true)?;
+        let tcb = sockets.tcb(id)?;
+        let listener = Listener {
+            id,
+            addr: tcb.tuple.local,
+            port,
+            ip: tcb.ip.clone(),
+            options: tcb.options,
+            backlog,
+            requests: 0,
+            accept_queue: VecDeque::new(),
+            last_overflow: None,
+        };
+        let addr = listener.addr;
+        sockets.replace(id, TcpSocket::Listener(Box::new(listener)));
+        sockets.add_listener(addr, port, id.index);
+        Ok(())
+    }
+
+    /// Takes the connection that has waited longest (accept(2)), with its peer's address.
+    ///
+    /// # Errors
+    /// `WouldBlock`: none waits. `InvalidArgument`: the socket does not listen.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+    ) -> Result<(SocketId, SocketAddr), SocketError> {
+        self.advance(now);
+        let sockets = &mut self.core.tcp.sockets;
+        let listener = sockets.listener_mut(id)?;
+        let child = listener.accept_queue.pop_front().ok_or(SocketError::WouldBlock)?;
+        let tcb = sockets.tcb_mut(child)?;
+        tcb.listener = None;
+        Ok((child, SocketAddr::new(IpAddr::V4(tcb.tuple.remote), tcb.tuple.remote_port)))
+    }
+
+    /// Asks for a connection (RFC 9293 §3.9.1.1). Returns when SYN is sent: the socket is writable
+    /// once it is connected, and has an error if that fails.
+    pub(super) fn connect_tcp(
+        &mut self,
+        id: SocketId,
+        addr: SocketAddr,
+    ) -> Result<(), SocketError> {
+        let (remote, remote_port) = v4(addr)?;
+        let tcb = match self.core.tcp.sockets.tcb_mut(id) {
+            Ok(tcb) => tcb,
+            Err(SocketError::InvalidArgument) => return Err(SocketError::IsConnected),
+            Err(error) => return Err(error),
+        };
+        match tcb.state {
+            TcpState::Closed => {}
+            TcpState::SynSent | TcpState::SynReceived => {
+                return Err(SocketError::AlreadyInProgress);
+            }
+            _ => return Err(SocketError::IsConnected),
+        }
+        if let Some(error) = tcb.error.take() {
+            return Err(error);
+        }
+        let local = Some(tcb.tuple.local).filter(|addr| !addr.is_unspecified());
+        let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
+        let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
+        let src = self.ipv4.source_of(&mut self.core, &flow)?;
+        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        if self.core.is_for_many(remote) {
+            return Err(SocketError::NetworkUnreachable);
+        }
+        let remote = if remote.is_unspecified() { src } else { remote };
+        self.choose_port(id, src, remote, remote_port)?;
+        let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
+        let ip_id = self.core.rng.next_u32() as u16;
+        let (sockets, secrets, mut cx) = layer::split(&mut self.core);
+        let tcb = sockets.tcb_mut(id)?;
+        let tuple = tcb.tuple;
+        let start = Start {
+            iss: secrets.isn(cx.now, &tuple),
+            ts_offset: secrets.timestamp_offset(&tuple),
+            pmtu: path.pmtu,
+            link_mtu: path.link_mtu,
+            ip_id,
+        };
+        tcb.renew(&cx);
+        tcb.hashed = true;
+        tcb.start_connect(&mut cx, &start);
+        sockets.connections.insert(tuple, Found::Connection(id.index));
+        layer::settle(&mut self.core, id.index);
+        self.flush();
+        Ok(())
+    }
+
+    /// The four numbers of a connection to be: the local port is the bound one, or one that makes
+    /// them unique (RFC 6056 §3.3.3, Linux `__inet_hash_connect`).
+    fn choose_port(
+        &mut self,
+        id: SocketId,
+        local: Ipv4Addr,
+        remote: Ipv4Addr,
+        remote_port: u16,
+    ) -> Result<(), SocketError> {
+        let now = self.core.now;
+        let TcpLayer { sockets, secrets, .. } = &mut self.core.tcp;
+        let tcb = sockets.tcb(id)?;
+        let mut tuple = tcb.tuple;
+        (tuple.local, tuple.remote, tuple.remote_port) = (local, remote, remote_port);
+        let mut replaced = None;
+        if tcb.bound_port {
+            match sockets.connections.get(&tuple) {
+                None => {}
+                Some(Found::TimeWait(index))
+                    if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                {
+                    replaced = Some(*index);
+                }
+                Some(_) => return Err(SocketError::AddressNotAvailable),
+            }
+        } else {
+            let (first, last) = self.core.config.tcp.port_range;
+            let count = u32::from(last.saturating_sub(first)) + 1;
+            let offset = secrets.port_offset(&tuple).wrapping_add(self.core.rng.next_u32() & 0xff);
+            let mut chosen = None;
+            for step in 0..count {
+                let port = first + (offset.wrapping_add(step) % count) as u16;
+                tuple.local_port = port;
+                match sockets.connections.get(&tuple) {
+                    None => {}
+                    Some(Found::TimeWait(index))
+                        if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                    {
+                        replaced = Some(*index);
+                    }
+                    Some(_) => continue,
+                }
+                if sockets.ports.allows_connection(port, local) {
+                    chosen = Some(port);
+                    break;
+                }
+                replaced = None;
+            }
+            if chosen.is_none() {
+                return Err(SocketError::AddressNotAvailable);
+            }
+            let mut request = bind_request(sockets.tcb(id)?, local, tuple.local_port);
+            // Other connections may have the port, too.
+            request.reuse_addr = true;
+            sockets.ports.inherit(id.index, &request);
+        }
+        if let Some(index) = replaced {
+            layer::remove_time_wait(&mut self.core, index);
+        }
+        let tcb = self.core.tcp.sockets.tcb_mut(id)?;
+        tcb.tuple = tuple;
+        tcb.bound_port = true;
+        Ok(())
+    }
+
+    /// Runs `act` on a connection, then does what follows from it.
+    fn with_tcb<R>(
+        &mut self,
+        id: SocketId,
+        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+    ) -> Result<R, SocketError> {
+        let (sockets, _, mut cx) = layer::split(&mut self.core);
+        let tcb = sockets.tcb_mut(id)?;
+        let result = act(tcb, &mut cx);
+        layer::settle(&mut self.core, id.index);
+        self.flush();
+        Ok(result)
+    }
+
+    pub(super) fn send_tcp(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, SocketError> {
+        self.with_tcb(id, |tcb, cx| tcb.send(cx, data, flags)).map_err(listening)?
+    }
+
+    /// As [`send`](Self::send), with flags (send(2)).
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn send_with_flags(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, SocketError> {
+        self.advance(now);
+        self.send_tcp(id, data, flags)
+    }
+
+    /// Lets `fill` write up to `max` bytes into a connection's send buffer itself; it returns how
+    /// many it wrote. It may be given less room than there is, so call again for more.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn send_with(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, SocketError> {
+        self.advance(now);
+        self.with_tcb(id, |tcb, cx| tcb.send_with(cx, max, fill)).map_err(listening)?
+    }
+
+    /// Receives bytes from a connection; 0 at the end of the stream, when the peer sends no more.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing has come. `NotConnected`, or what ended the connection.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        buffer: &mut [u8],
+    ) -> Result<usize, SocketError> {
+        self.advance(now);
+        self.with_tcb(id, |tcb, cx| tcb.receive(cx, buffer)).map_err(listening)?
+    }
+
+    /// Shows the next bytes of a connection to `take` where they are, as many as lie together; it
+    /// returns how many it is done with. At the end of the stream it is shown none.
+    ///
+    /// # Errors
+    /// Those of [`receive`](Self::receive).
+    pub fn receive_with(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<usize, SocketError> {
+        self.advance(now);
+        self.with_tcb(id, |tcb, cx| tcb.receive_with(cx, take)).map_err(listening)?
+    }
+
+    /// Copies the next bytes of a connection and leaves them there (`MSG_PEEK`).
+    ///
+    /// # Errors
+    /// Those of [`receive`](Self::receive).
+    pub fn peek(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<usize, SocketError> {
+        self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.peek(buffer)
+    }
+
+    /// Shuts down a half of a connection, or both (shutdown(2)). What was written is still sent,
+    /// and FIN after it. A listener that is shut down for reading listens no more.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn shutdown(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        how: Shutdown,
+    ) -> Result<(), SocketError> {
+        self.advance(now);
+        if self.core.tcp.sockets.listener_mut(id).is_ok() {
+            return match how {
+                Shutdown::Write => Ok(()),
+                Shutdown::Read | Shutdown::Both => self.stop_listening(id),
+            };
+        }
+        let state = self.core.tcp.sockets.tcb(id)?.state;
+        if state == TcpState::Closed {
+            return Err(SocketError::NotConnected);
+        }
+        self.with_tcb(id, |tcb, cx| {
+            if how != Shutdown::Write {
+                tcb.shutdown_receive();
+            }
+            if how != Shutdown::Read {
+                tcb.shutdown_send(cx);
+            }
+        })
+    }
+
+    pub(super) fn close_tcp(&mut self, id: SocketId) -> Result<(), SocketError> {
+        if self.core.tcp.sockets.listener_mut(id).is_ok() {
+            self.stop_listening(id)?;
+        }
+        self.core.wakers.wake_all(id);
+        let (sockets, _, mut cx) = layer::split(&mut self.core);
+        sockets.orphans += 1;
+        let too_many = sockets.orphans > cx.config.max_orphans;
+        let tcb = sockets.tcb_mut(id)?;
+        tcb.close(&mut cx, too_many);
+        if tcb.state == TcpState::Closed && tcb.bound_port && !tcb.hashed {
+            let port = tcb.tuple.local_port;
+            tcb.bound_port = false;
+            sockets.ports.unbind(id.index, port);
+        }
+        sockets.retire_name(id);
+        layer::settle(&mut self.core, id.index);
+        self.flush();
+        Ok(())
+    }
+
+    /// Ends a connection with RST and closes the socket (RFC 9293 §3.9.1.6).
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn abort(&mut self, now: Instant, id: SocketId) -> Result<(), SocketError> {
+        self.advance(now);
+        if self.core.tcp.sockets.tcb(id).is_ok() {
+            self.with_tcb(id, |tcb, cx| tcb.abort(cx))?;
+        }
+        self.close(now, id)
+    }
+
+    /// A listener becomes a closed socket: handshakes end, and connections not accepted are reset
+    /// (Linux `inet_csk_listen_stop`).
+    fn stop_listening(&mut self, id: SocketId) -> Result<(), SocketError> {
+        let now = self.core.now;
+        let sockets = &mut self.core.tcp.sockets;
+        let listener = sockets.listener_mut(id)?;
+        let (addr, port) = (listener.addr, listener.port);
+        let waiting = core::mem::take(&mut listener.accept_queue);
+        let mut tcb =
+            Tcb::new(id, listener.ip.clone(), listener.options, &self.core.config.tcp, now);
+        tcb.tuple.local = addr;
+        tcb.tuple.local_port = port;
+        tcb.bound_port = true;
+        sockets.remove_listener(addr, port, id.index);
+        let _ = sockets.ports.set_listening(id.index, port, false);
+        let requests = sockets.requests_of(id);
+        sockets.replace(id, TcpSocket::Connection(Box::new(tcb)));
+        for index in requests {
+            layer::drop_request(&mut self.core, index);
+        }
+        for child in waiting {
+            let (sockets, _, mut cx) = layer::split(&mut self.core);
+            sockets.orphans += 1;
+            if let Ok(tcb) = sockets.tcb_mut(child) {
+                tcb.abort(&mut cx);
+                tcb.orphan = true;
+            }
+            layer::settle(&mut self.core, child.index);
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// The state of a TCP socket.
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn tcp_state(&self, id: SocketId) -> Result<TcpState, SocketError> {
+        Ok(match self.core.tcp.sockets.get(id)? {
+            TcpSocket::Connection(tcb) => tcb.state,
+            TcpSocket::Listener(_) => TcpState::Listen,
+        })
+    }
+
+    /// What a connection tells of itself (`TCP_INFO`).
+    ///
+    /// # Errors
+    /// No such socket, or one that listens.
+    pub fn tcp_info(&self, id: SocketId) -> Result<TcpInfo, SocketError> {
+        Ok(self.core.tcp.sockets.tcb(id)?.info(self.core.now))
+    }
+
+    /// The options of a TCP socket.
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn tcp_options(&self, id: SocketId) -> Result<&TcpOptions, SocketError> {
+        Ok(match self.core.tcp.sockets.get(id)? {
+            TcpSocket::Connection(tcb) => &tcb.options,
+            TcpSocket::Listener(listener) => &listener.options,
+        })
+    }
+
+    /// Changes options of a TCP socket (setsockopt(2)); what follows from it, such as sending what
+    /// `TCP_CORK` held back, happens at once.
+    ///
+    /// # Errors
+    /// No such socket, or a value out of range.
+    pub fn set_tcp_options(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        change: impl FnOnce(&mut TcpOptions),
+    ) -> Result<(), SocketError> {
+        self.advance(now);
+        let mut options = *self.tcp_options(id)?;
+        change(&mut options);
+        options.check()?;
+        if let Ok(listener) = self.core.tcp.sockets.listener_mut(id) {
+            listener.options = options;
+            return Ok(());
+        }
+        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))
+    }
+
+    /// How many connections and listeners there are, orphans included, and how many connections in
+    /// TIME-WAIT and handshakes.
+    pub fn tcp_counts(&self) -> (usize, usize, usize) {
+        let sockets = &self.core.tcp.sockets;
+        (sockets.len(), sockets.time_waits.len(), sockets.requests.len())
+    }
+
+    /// Every TCP socket with its state, for tools that list them.
+    pub fn tcp_sockets(&self) -> impl Iterator<Item = (SocketId, TcpState)> {
+        self.core.tcp.sockets.iter().map(|(id, socket)| match socket {
+            TcpSocket::Connection(tcb) => (id, tcb.state),
+            TcpSocket::Listener(_) => (id, TcpState::Listen),
+        })
+    }
+
+    pub(super) fn tcp_local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        let (addr, port) = match self.core.tcp.sockets.get(id)? {
+            TcpSocket::Connection(tcb) => (tcb.tuple.local, tcb.tuple.local_port),
+            TcpSocket::Listener(listener) => (listener.addr, listener.port),
+        };
+        Ok(SocketAddr::new(IpAddr::V4(addr), port))
+    }
+
+    pub(super) fn tcp_peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        let tcb = self.core.tcp.sockets.tcb(id).map_err(listening)?;
+        match tcb.state {
+            TcpState::Closed | TcpState::SynSent => Err(SocketError::NotConnected),
+            _ => Ok(SocketAddr::new(IpAddr::V4(tcb.tuple.remote), tcb.tuple.remote_port)),
+        }
+    }
+
+    /// Gives segments that TCP has left to IPv4; tells whether there was one.
+    pub(super) fn poll_tcp(&mut self) -> bool {
+        let Some(outgoing) = self.core.tcp.out.pop_front() else { return false };
+        let flow = Flow {
+            src: Some(outgoing.src),
+            tos: outgoing.tos,
+            ttl: outgoing.ttl,
+            mark: outgoing.mark,
+            link: outgoing.link,
+            pmtu: outgoing.pmtu,
+            ident: outgoing.ident,
+            any_source: true,
+            ..Flow::new(outgoing.dst, Protocol::TCP)
+        };
+        // What cannot be sent now is sent again, as if it were lost on its way.
+        let _ = self.ipv4.send(&mut self.core, outgoing.packet, &flow);
+        true
+    }
+}
+
+/// What a socket asks of the table of ports.
+fn bind_request(tcb: &Tcb, addr: Ipv4Addr, port: u16) -> BindRequest {
+    BindRequest {
+        addr,
+        port,
+        link: tcb.ip.bind_link,
+        reuse_addr: tcb.options.reuse_addr,
+        reuse_port: tcb.options.reuse_port,
+        listening: false,
+    }
+}
+
+/// Whether a new connection may take the place of one in TIME-WAIT (Linux `tcp_twsk_unique`).
+fn reusable(
+    config: &crate::config::TcpConfig,
+    sockets: &crate::tcp::TcpSockets,
+    index: u32,
+    now: Instant,
+) -> bool {
+    use crate::config::TimeWaitReuse;
+    let Some(record) = sockets.time_waits.get(index) else { return true };
+    let allowed = match config.tw_reuse {
+        TimeWaitReuse::Off => false,
+        TimeWaitReuse::On => true,
+        TimeWaitReuse::Loopback => {
+            record.tuple.local.is_loopback() || record.tuple.local == record.tuple.remote
+        }
+    };
+    // RFC 6191 §2: a second later, timestamps tell the two apart.
+    allowed
+        && record.ts_recent.is_some()
+        && now - record.ts_recent_at > core::time::Duration::from_secs(1)
+}
+
+/// A listening socket cannot do what only a connection can.
+fn listening(error: SocketError) -> SocketError {
+    match error {
+        SocketError::InvalidArgument => SocketError::NotConnected,
+        error => error,
+    }
+}

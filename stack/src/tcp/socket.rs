@@ -1,0 +1,285 @@
+//! What the application does with a connection (Linux `tcp_sendmsg`, `tcp_recvmsg`, `tcp_poll`).
+
+use super::Cx;
+use super::cc::{Congestion, CongestionControl, window};
+use super::options::TcpOptions;
+use super::output::Nagle;
+use super::state::TcpState;
+use super::tcb::{AckPending, Limited, Tcb};
+use crate::socket::{Readiness, SocketError};
+
+bitflags::bitflags! {
+    /// How to send (send(2)).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct SendFlags: u8 {
+        /// `MSG_MORE`: more follows at once.
+        const MORE = 1;
+        /// `MSG_OOB`: the last byte is urgent (RFC 6093).
+        const URGENT = 2;
+    }
+}
+
+impl Tcb {
+    /// What would not have to wait (Linux `tcp_poll`).
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut ready = Readiness::empty();
+        let connecting = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
+        ready.set(Readiness::ERROR, self.error.is_some());
+        ready.set(Readiness::READ_CLOSED, self.receive_shutdown);
+        ready.set(Readiness::WRITE_CLOSED, self.send_shutdown);
+        if !connecting {
+            let wanted = (self.options.rcvlowat as usize).min(self.receive_limit / 2).max(1);
+            let enough = self.rx.readable() >= wanted || self.receive_shutdown;
+            ready.set(Readiness::READABLE, enough || self.error.is_some());
+            ready.set(
+                Readiness::WRITABLE,
+                self.is_writable() || self.send_shutdown || self.error.is_some(),
+            );
+        }
+        ready
+    }
+
+    /// Linux `sk_stream_is_writeable`: a third of the buffer is free.
+    fn is_writable(&self) -> bool {
+        let queued = self.send.len();
+        let unsent = self.unsent() as usize;
+        let lowat = self.options.notsent_lowat.map_or(usize::MAX, |lowat| lowat as usize);
+        self.send_limit.saturating_sub(queued) >= queued >> 1 && unsent < lowat
+    }
+
+    /// Whether sending is possible at all.
+    fn check_send(&mut self) -> Result<(), SocketError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            _ if self.send_shutdown => Err(SocketError::BrokenPipe),
+            TcpState::Established | TcpState::CloseWait => Ok(()),
+            TcpState::SynSent | TcpState::SynReceived => Err(SocketError::WouldBlock),
+            _ => Err(SocketError::BrokenPipe),
+        }
+    }
+
+    /// Takes bytes to send; returns how many.
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, SocketError> {
+        self.check_send()?;
+        let room = self.send_limit.saturating_sub(self.send.len());
+        let n = data.len().min(room);
+        if n == 0 && !data.is_empty() {
+            return Err(self.no_room(cx));
+        }
+        self.before_send(cx);
+        self.send.write(&data[..n], cx.chunks);
+        self.after_send(cx, n, data.len(), flags);
+        Ok(n)
+    }
+
+    /// Lets `fill` write into the send buffer itself.
+    pub(crate) fn send_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<usize, SocketError> {
+        self.check_send()?;
+        let room = self.send_limit.saturating_sub(self.send.len()).min(max);
+        if room == 0 && max > 0 {
+            return Err(self.no_room(cx));
+        }
+        self.before_send(cx);
+        let n = self.send.write_with(room, cx.chunks, fill);
+        self.after_send(cx, n, n, SendFlags::empty());
+        Ok(n)
+    }
+
+    fn no_room(&mut self, cx: &mut Cx<'_>) -> SocketError {
+        self.wants_space = true;
+        if !self.has_unsent() {
+            self.note_limits(cx.now, true);
+        }
+        SocketError::WouldBlock
+    }
+
+    fn before_send(&mut self, cx: &mut Cx<'_>) {
+        let ctx = self.cc_context(cx.now);
+        let policy = self.idle_policy(cx);
+        window::slow_start_after_idle(&mut self.cs, &mut self.cc, &ctx, &policy);
+    }
+
+    fn after_send(&mut self, cx: &mut Cx<'_>, n: usize, wanted: usize, flags: SendFlags) {
+        if n == 0 {
+            return;
+        }
+        self.wants_space = n < wanted;
+        self.write_seq += n as u32;
+        let more = flags.contains(SendFlags::MORE) && n == wanted;
+        if !more {
+            self.push_seq = self.write_seq;
+        }
+        if flags.contains(SendFlags::URGENT) && n == wanted {
+            self.snd_up = self.write_seq;
+        }
+        if self.chronograph.now == Limited::Idle {
+            self.chronograph.enter(cx.now, Limited::Busy);
+        }
+        self.push_pending(cx, if more { Nagle::Cork } else { Nagle::Options });
+        self.rate.check_app_limited(
+            self.unsent(),
+            self.mss.into(),
+            self.rtx.in_flight(),
+            self.cs.cwnd,
+            self.rtx.lost_out,
+            self.rtx.retrans_out,
+        );
+    }
+
+    /// Whether there is something to receive; `Ok(false)` at the end of the stream.
+    fn check_receive(&mut self) -> Result<bool, SocketError> {
+        if self.rx.readable() > 0 {
+            return Ok(true);
+        }
+        if self.state == TcpState::Closed && !self.was_connected() {
+            return match self.error.take() {
+                Some(error) => Err(error),
+                None => Err(SocketError::NotConnected),
+            };
+        }
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if self.receive_shutdown {
+            return Ok(false);
+        }
+        match self.state {
+            TcpState::Closed => Ok(false),
+            _ => Err(SocketError::WouldBlock),
+        }
+    }
+
+    /// Whether there ever was a connection.
+    fn was_connected(&self) -> bool {
+        self.tuple.remote_port != 0
+    }
+
+    /// Receives bytes; 0 at the end of the stream.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        buffer: &mut [u8],
+    ) -> Result<usize, SocketError> {
+        if !self.check_receive()? || buffer.is_empty() {
+            return Ok(0);
+        }
+        let n = self.rx.read(buffer, cx.pool);
+        self.after_receive(cx, n);
+        Ok(n)
+    }
+
+    /// Shows the next bytes to `take`, which returns how many it is done with.
+    pub(crate) fn receive_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<usize, SocketError> {
+        if !self.check_receive()? {
+            take(&[]);
+            return Ok(0);
+        }
+        let front = self.rx.front();
+        let n = take(front).min(front.len());
+        self.rx.consume(n, cx.pool);
+        self.after_receive(cx, n);
+        Ok(n)
+    }
+
+    /// Copies bytes without taking them.
+    pub(crate) fn peek(&mut self, buffer: &mut [u8]) -> Result<usize, SocketError> {
+        if !self.check_receive()? {
+            return Ok(0);
+        }
+        Ok(self.rx.peek(0, buffer))
+    }
+
+    fn after_receive(&mut self, cx: &mut Cx<'_>, n: usize) {
+        self.copied_seq += n as u32;
+        self.adjust_receive_space(cx);
+        self.after_read(cx, n);
+    }
+
+    /// Receives no more; what comes is acknowledged and dropped by reading.
+    pub(crate) fn shutdown_receive(&mut self) {
+        self.receive_shutdown = true;
+    }
+
+    /// Takes options over and does what follows from them (Linux `do_tcp_setsockopt`).
+    pub(crate) fn apply_options(&mut self, cx: &mut Cx<'_>, options: TcpOptions) {
+        let old = core::mem::replace(&mut self.options, options);
+        let connected = self.state.is_synchronized();
+        if options.keepalive != old.keepalive || options.keepidle != old.keepidle {
+            self.reset_keepalive(cx);
+        }
+        if options.send_buffer != old.send_buffer {
+            self.send_limit = options.send_limit(cx.config);
+        }
+        if options.receive_buffer != old.receive_buffer {
+            self.receive_limit = options.receive_limit(cx.config);
+            if connected {
+                self.window_clamp = self.window_from_space(self.receive_limit);
+            }
+        }
+        if let Some(clamp) = options.window_clamp
+            && options.window_clamp != old.window_clamp
+            && connected
+        {
+            // Linux: not below half of the least receive buffer.
+            self.window_clamp = clamp.max(1152);
+            self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
+        }
+        if options.congestion != old.congestion {
+            let algorithm = options.congestion.unwrap_or(cx.config.congestion_control);
+            self.cc = Congestion::new(algorithm);
+            if connected {
+                let ctx = self.cc_context(cx.now);
+                self.cc.init(&mut self.cs, &ctx);
+            }
+        }
+        if options.max_pacing_rate != old.max_pacing_rate {
+            self.cs.max_pacing_rate = options.max_pacing_rate;
+            self.cs.pacing_rate = self.cs.pacing_rate.min(options.max_pacing_rate);
+            self.cs.pacing_needed |= options.max_pacing_rate != u64::MAX;
+        }
+        if options.maxseg != old.maxseg
+            && let Some(mss) = options.maxseg
+        {
+            self.mss_clamp = self.mss_clamp.min(mss);
+            if connected {
+                self.sync_mss(self.pmtu);
+            }
+        }
+        let uncorked = old.cork && !options.cork;
+        let hurried = options.nodelay && !old.nodelay;
+        if connected && (uncorked || hurried) {
+            self.push_pending(cx, if uncorked { Nagle::Off } else { Nagle::Options });
+        }
+        if options.quickack && !old.quickack && connected {
+            self.ack.pingpong = false;
+            if self.ack.pending.contains(AckPending::SCHEDULED) {
+                self.after_read(cx, 1);
+            }
+        }
+    }
+
+    /// Makes a closed socket fit for another connection.
+    pub(crate) fn renew(&mut self, cx: &Cx<'_>) {
+        let mut fresh = Tcb::new(self.id, self.ip.clone(), self.options, cx.config, cx.now);
+        fresh.tuple = self.tuple;
+        fresh.bound_port = self.bound_port;
+        fresh.bound_addr = self.bound_addr;
+        *self = fresh;
+    }
+}

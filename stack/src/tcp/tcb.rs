@@ -1,0 +1,515 @@
+//! The transmission control block (RFC 9293 §3.3.1, Linux `struct tcp_sock`).
+
+use super::cc::{CcContext, Congestion, CongestionState};
+use super::config::TcpConfig;
+use super::options::TcpOptions;
+use super::rack::{Rack, TailLossProbe};
+use super::rate::DeliveryRate;
+use super::recv_buf::ReceiveQueue;
+use super::rtt::RttEstimator;
+use super::rtx_queue::RtxQueue;
+use super::segment::FourTuple;
+use super::send_buf::SendBuffer;
+use super::state::TcpState;
+use super::timer::Timers;
+use crate::socket::{SocketError, SocketId, SocketOptions};
+use crate::time::{Duration, Instant};
+use crate::wire::seq::SeqNumber;
+
+bitflags::bitflags! {
+    /// What both ends have agreed on, and where ECN stands (Linux `rx_opt`, `ecn_flags`).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub(crate) struct Agreed: u16 {
+        /// Timestamps in every segment (RFC 7323 §3.2).
+        const TIMESTAMPS = 1;
+        /// Window scaling (RFC 7323 §2).
+        const WINDOW_SCALE = 2;
+        /// Selective acknowledgments (RFC 2018).
+        const SACK = 4;
+        /// ECN (RFC 3168).
+        const ECN = 8;
+        /// The peer is to be told of congestion until it says CWR.
+        const ECN_DEMAND_CWR = 16;
+        /// The next new data carries CWR.
+        const ECN_QUEUE_CWR = 32;
+        /// A packet with ECT has come.
+        const ECN_SEEN = 64;
+        /// The peer has told of a duplicate (RFC 2883).
+        const DSACK_SEEN = 128;
+    }
+}
+
+bitflags::bitflags! {
+    /// What is owed to the peer (Linux `icsk_ack.pending`).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub(crate) struct AckPending: u8 {
+        /// An ACK is owed.
+        const SCHEDULED = 1;
+        /// The delayed ACK timer runs.
+        const TIMER = 2;
+        /// The last data ended a write of the peer's.
+        const PUSHED = 4;
+        /// So did the data before.
+        const PUSHED2 = 8;
+        /// At once.
+        const NOW = 16;
+    }
+}
+
+/// When to acknowledge (Linux `inet_connection_sock.icsk_ack`).
+#[derive(Debug, Clone)]
+pub(crate) struct AckState {
+    pub(crate) pending: AckPending,
+    /// ACKs still to be sent at once.
+    pub(crate) quick: u8,
+    /// Data is answered with data: ACKs ride on it.
+    pub(crate) pingpong: bool,
+    /// How long an ACK is delayed; zero before the first data.
+    pub(crate) ato: Duration,
+    /// When data came last (`lrcvtime`).
+    pub(crate) last_received_at: Instant,
+    pub(crate) last_segment_size: u16,
+    /// An estimate of the peer's segment size.
+    pub(crate) rcv_mss: u16,
+    /// `rcv_nxt` when ACKs were first compressed, how many have been since, and how many were
+    /// sent before.
+    pub(crate) compressed_rcv_nxt: SeqNumber,
+    pub(crate) compressed: u8,
+    pub(crate) dup_acks: u8,
+}
+
+/// What measures how fast the application reads (Linux `rcvq_space`, `rcv_rtt_est`).
+#[derive(Debug, Clone)]
+pub(crate) struct ReceiveTuning {
+    pub(crate) space: u32,
+    pub(crate) seq: SeqNumber,
+    pub(crate) at: Instant,
+    pub(crate) rtt: Duration,
+    pub(crate) rtt_seq: SeqNumber,
+    pub(crate) rtt_at: Instant,
+    pub(crate) rtt_tsecr: u32,
+}
+
+/// Which part of the window or buffer kept the sender waiting, and for how long (Linux
+/// `tcp_chrono`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Limited {
+    #[default]
+    Idle,
+    Busy,
+    ReceiveWindow,
+    SendBuffer,
+}
+
+/// Times spent in each of [`Limited`] but idle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chronograph {
+    pub(crate) now: Limited,
+    pub(crate) since: Instant,
+    /// Busy, limited by the receive window, limited by the send buffer.
+    pub(crate) spent: [Duration; 3],
+}
+
+impl Chronograph {
+    /// Enters another period.
+    pub(crate) fn enter(&mut self, now: Instant, limited: Limited) {
+        if limited == self.now {
+            return;
+        }
+        if self.now != Limited::Idle {
+            self.spent[self.now as usize - 1] += now - self.since;
+        }
+        self.now = limited;
+        self.since = now;
+    }
+
+    /// Time spent in a period until now.
+    pub(crate) fn total(&self, now: Instant, limited: Limited) -> Duration {
+        let running = if self.now == limited { now - self.since } else { Duration::ZERO };
+        match limited {
+            Limited::Idle => Duration::ZERO,
+            _ => self.spent[limited as usize - 1] + running,
+        }
+    }
+}
+
+/// Loss recovery (Linux's fields of the same names).
+#[derive(Debug, Clone)]
+pub(crate) struct Recovery {
+    /// Recovery ends when this is acknowledged (RFC 6582 `recover`, RFC 6675 `RecoveryPoint`).
+    pub(crate) high_seq: SeqNumber,
+    /// `ssthresh` before the reduction; 0 when it must not be undone.
+    pub(crate) prior_ssthresh: u32,
+    /// `snd_una` when the window was reduced: what may be undone; `None` when nothing may.
+    pub(crate) undo_marker: Option<SeqNumber>,
+    /// Retransmissions not yet reported as duplicates; negative when none are expected.
+    pub(crate) undo_retrans: i32,
+    /// When the first retransmission of this episode was sent.
+    pub(crate) retrans_stamp: Option<Instant>,
+    /// RFC 6937 `prr_delivered`, `prr_out`.
+    pub(crate) prr_delivered: u32,
+    pub(crate) prr_out: u32,
+    /// RFC 5682: the timeout may have been spurious.
+    pub(crate) frto: bool,
+    /// The peer took back what it had selectively acknowledged.
+    pub(crate) is_sack_reneg: bool,
+    /// The degree of reordering, in segments (RFC 8985 §6.2 step 3).
+    pub(crate) reordering: u32,
+    pub(crate) reord_seen: u32,
+    /// The start of the highest selectively acknowledged segment.
+    pub(crate) highest_sack: Option<SeqNumber>,
+    /// Where the next retransmission is looked for.
+    pub(crate) retransmit_hint: Option<SeqNumber>,
+    /// Segments retransmitted, ever.
+    pub(crate) total_retrans: u32,
+    pub(crate) bytes_retrans: u64,
+    pub(crate) dsack_dups: u32,
+    /// Packets marked lost, ever.
+    pub(crate) lost: u64,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    pub(crate) id: SocketId,
+    pub(crate) state: TcpState,
+    pub(crate) tuple: FourTuple,
+    pub(crate) ip: SocketOptions,
+    pub(crate) options: TcpOptions,
+    /// Nobody has it any more (Linux `SOCK_DEAD`).
+    pub(crate) orphan: bool,
+    /// Nobody has accepted it yet: the listener.
+    pub(crate) listener: Option<SocketId>,
+    /// It is in the table of connections.
+    pub(crate) hashed: bool,
+    /// Its port was bound by bind.
+    pub(crate) bound_port: bool,
+    pub(crate) bound_addr: bool,
+    /// Sending, receiving was shut down.
+    pub(crate) send_shutdown: bool,
+    pub(crate) receive_shutdown: bool,
+    /// `SO_ERROR`.
+    pub(crate) error: Option<SocketError>,
+    pub(crate) soft_error: Option<SocketError>,
+    /// In TIME-WAIT from FIN-WAIT-2 (then the peer's FIN is still missing), for so long.
+    pub(crate) time_wait: Option<(bool, Duration)>,
+    /// Identification of the next packet.
+    pub(crate) ip_id: u16,
+
+    // Sequence variables of the sender (RFC 9293 §3.3.1).
+    pub(crate) iss: SeqNumber,
+    pub(crate) snd_una: SeqNumber,
+    pub(crate) snd_nxt: SeqNumber,
+    pub(crate) snd_wnd: u32,
+    pub(crate) snd_wl1: SeqNumber,
+    /// The largest window that the peer ever offered (`SND.WND.MAX`).
+    pub(crate) max_window: u32,
+    /// One past what the application has written, FIN counted.
+    pub(crate) write_seq: SeqNumber,
+    /// A segment that ends here carries PSH.
+    pub(crate) push_seq: SeqNumber,
+    /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
+    pub(crate) snd_sml: SeqNumber,
+    /// FIN is queued: it is the last number before `write_seq`.
+    pub(crate) fin_queued: bool,
+    /// Urgent data ends here (`snd_up`).
+    pub(crate) snd_up: SeqNumber,
+    pub(crate) send: SendBuffer,
+    pub(crate) send_limit: usize,
+    pub(crate) rtx: RtxQueue,
+    /// The receiver of wakes wants to know of room to send.
+    pub(crate) wants_space: bool,
+    /// Payload of a full segment, options taken off.
+    pub(crate) mss: u16,
+    /// What the peer announced, within the limits of the user.
+    pub(crate) mss_clamp: u16,
+    /// What we announce.
+    pub(crate) advmss: u16,
+    /// The path MTU that `mss` was made for.
+    pub(crate) pmtu: u16,
+    /// Black-hole detection has lowered the MSS to this (RFC 4821 §7.7).
+    pub(crate) probed_mss: Option<u16>,
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
+    /// When data was last sent (`lsndtime`).
+    pub(crate) last_sent_at: Instant,
+
+    // Sequence variables of the receiver.
+    pub(crate) irs: SeqNumber,
+    pub(crate) rcv_nxt: SeqNumber,
+    /// `rcv_nxt` in the last window update sent.
+    pub(crate) rcv_wup: SeqNumber,
+    /// The first number not yet read by the application.
+    pub(crate) copied_seq: SeqNumber,
+    pub(crate) rcv_wnd: u32,
+    pub(crate) rcv_ssthresh: u32,
+    pub(crate) window_clamp: u32,
+    pub(crate) receive_limit: usize,
+    /// Payload per 256 bytes of buffer.
+    pub(crate) scaling_ratio: u8,
+    /// Where urgent data of the peer's ends, if there is some (RFC 6093).
+    pub(crate) rcv_up: Option<SeqNumber>,
+    pub(crate) rx: ReceiveQueue,
+    pub(crate) duplicate: Option<crate::wire::tcp_options::SackBlock>,
+    pub(crate) ack: AckState,
+    pub(crate) tuning: ReceiveTuning,
+
+    // Options and ECN.
+    pub(crate) agreed: Agreed,
+    /// RFC 7323 §4.3 `TS.Recent`, and when it was stored in seconds.
+    pub(crate) ts_recent: u32,
+    pub(crate) ts_recent_at: Option<Instant>,
+    pub(crate) ts_offset: u32,
+    /// TSecr of the segment being processed.
+    pub(crate) rcv_tsecr: u32,
+    /// When an ACK was last sent for a segment out of the window.
+    pub(crate) last_oow_ack_at: Option<Instant>,
+    /// When a segment came last (`rcv_tstamp`).
+    pub(crate) last_ack_at: Instant,
+
+    // Congestion and loss.
+    pub(crate) rtt: RttEstimator,
+    pub(crate) rate: DeliveryRate,
+    pub(crate) cs: CongestionState,
+    pub(crate) cc: Congestion,
+    pub(crate) recovery: Recovery,
+    pub(crate) rack: Rack,
+    pub(crate) tlp: TailLossProbe,
+
+    // Timers.
+    pub(crate) timers: Timers,
+    pub(crate) retransmits: u8,
+    pub(crate) backoff: u8,
+    pub(crate) probes_out: u8,
+    pub(crate) probes_since: Option<Instant>,
+    pub(crate) next_departure: Instant,
+
+    // For TcpInfo.
+    pub(crate) bytes_acked: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) segs_out: u32,
+    pub(crate) segs_in: u32,
+    pub(crate) data_segs_out: u32,
+    pub(crate) data_segs_in: u32,
+    pub(crate) delivered_ce: u32,
+    pub(crate) rcv_ooopack: u32,
+    pub(crate) chronograph: Chronograph,
+}
+
+impl Tcb {
+    /// A connection that does not exist yet.
+    pub(crate) fn new(
+        id: SocketId,
+        ip: SocketOptions,
+        options: TcpOptions,
+        config: &TcpConfig,
+        now: Instant,
+    ) -> Self {
+        let zero = SeqNumber(0);
+        let algorithm = options.congestion.unwrap_or(config.congestion_control);
+        let mut rtt = RttEstimator::new();
+        rtt.set_rto_min(config.rto_min);
+        rtt.set_rto_max(config.rto_max);
+        rtt.set_initial_rto(config.rto_init);
+        let nowhere = core::net::Ipv4Addr::UNSPECIFIED;
+        Tcb {
+            id,
+            state: TcpState::Closed,
+            tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
+            ip,
+            options,
+            orphan: false,
+            listener: None,
+            hashed: false,
+            bound_port: false,
+            bound_addr: false,
+            send_shutdown: false,
+            receive_shutdown: false,
+            error: None,
+            soft_error: None,
+            time_wait: None,
+            ip_id: 0,
+            iss: zero,
+            snd_una: zero,
+            snd_nxt: zero,
+            snd_wnd: 0,
+            snd_wl1: zero,
+            max_window: 0,
+            write_seq: zero,
+            push_seq: zero,
+            snd_sml: zero,
+            fin_queued: false,
+            snd_up: zero,
+            send: SendBuffer::default(),
+            send_limit: options.send_limit(config),
+            rtx: RtxQueue::default(),
+            wants_space: false,
+            mss: 536,
+            mss_clamp: u16::MAX,
+            advmss: 536,
+            pmtu: 0,
+            probed_mss: None,
+            snd_wscale: 0,
+            rcv_wscale: 0,
+            last_sent_at: now,
+            irs: zero,
+            rcv_nxt: zero,
+            rcv_wup: zero,
+            copied_seq: zero,
+            rcv_wnd: 0,
+            rcv_ssthresh: 0,
+            window_clamp: u32::MAX,
+            receive_limit: options.receive_limit(config),
+            scaling_ratio: 128,
+            rcv_up: None,
+            rx: ReceiveQueue::default(),
+            duplicate: None,
+            ack: AckState {
+                pending: AckPending::empty(),
+                quick: 0,
+                pingpong: false,
+                ato: Duration::ZERO,
+                last_received_at: now,
+                last_segment_size: 0,
+                rcv_mss: 536,
+                compressed_rcv_nxt: zero,
+                compressed: 0,
+                dup_acks: 0,
+            },
+            tuning: ReceiveTuning {
+                space: 0,
+                seq: zero,
+                at: now,
+                rtt: Duration::ZERO,
+                rtt_seq: zero,
+                rtt_at: now,
+                rtt_tsecr: 0,
+            },
+            agreed: Agreed::empty(),
+            ts_recent: 0,
+            ts_recent_at: None,
+            ts_offset: 0,
+            rcv_tsecr: 0,
+            last_oow_ack_at: None,
+            last_ack_at: now,
+            rtt,
+            rate: DeliveryRate::new(now),
+            cs: CongestionState {
+                max_pacing_rate: options.max_pacing_rate,
+                pacing_needed: options.max_pacing_rate != u64::MAX,
+                ..CongestionState::new(now)
+            },
+            cc: Congestion::new(algorithm),
+            recovery: Recovery {
+                high_seq: zero,
+                prior_ssthresh: 0,
+                undo_marker: None,
+                undo_retrans: 0,
+                retrans_stamp: None,
+                prr_delivered: 0,
+                prr_out: 0,
+                frto: false,
+                is_sack_reneg: false,
+                reordering: config.reordering,
+                reord_seen: 0,
+                highest_sack: None,
+                retransmit_hint: None,
+                total_retrans: 0,
+                bytes_retrans: 0,
+                dsack_dups: 0,
+                lost: 0,
+            },
+            rack: Rack::default(),
+            tlp: TailLossProbe::default(),
+            timers: Timers::new(),
+            retransmits: 0,
+            backoff: 0,
+            probes_out: 0,
+            probes_since: None,
+            next_departure: Instant::ZERO,
+            bytes_acked: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
+            segs_out: 0,
+            segs_in: 0,
+            data_segs_out: 0,
+            data_segs_in: 0,
+            delivered_ce: 0,
+            rcv_ooopack: 0,
+            chronograph: Chronograph::default(),
+        }
+    }
+
+    /// What both ends agreed on.
+    pub(crate) fn has(&self, agreed: Agreed) -> bool {
+        self.agreed.intersects(agreed)
+    }
+
+    /// Bytes in the header of a segment without SACK blocks.
+    pub(crate) fn header_len(&self) -> usize {
+        20 + if self.has(Agreed::TIMESTAMPS) { 12 } else { 0 }
+    }
+
+    /// The first number that may not be sent for lack of window.
+    pub(crate) fn window_end(&self) -> SeqNumber {
+        self.snd_una + self.snd_wnd
+    }
+
+    /// One past the data that the application has written, FIN not counted.
+    pub(crate) fn data_end(&self) -> SeqNumber {
+        self.write_seq - u32::from(self.fin_queued)
+    }
+
+    /// Numbers not sent yet, FIN counted.
+    pub(crate) fn unsent(&self) -> u32 {
+        self.write_seq.since(self.snd_nxt)
+    }
+
+    /// Whether something waits to be sent for the first time.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.state != TcpState::Closed && self.snd_nxt.lt(self.write_seq)
+    }
+
+    /// Where in the send buffer a number's byte is. The SYN takes a number but no byte.
+    pub(crate) fn send_offset(&self, seq: SeqNumber) -> usize {
+        let first = if self.snd_una == self.iss { self.iss + 1 } else { self.snd_una };
+        if seq.lt(first) { 0 } else { seq.since(first) as usize }
+    }
+
+    /// The part of the window that the peer may still use (Linux `tcp_receive_window`).
+    pub(crate) fn receive_window(&self) -> u32 {
+        let left = (self.rcv_wup + self.rcv_wnd) - self.rcv_nxt;
+        left.max(0) as u32
+    }
+
+    /// The clock of our timestamps, in milliseconds (RFC 7323 §5.4).
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.ts_offset)
+    }
+
+    /// How many retransmissions a SYN may have.
+    pub(crate) fn syn_retries(&self, config: &TcpConfig) -> u8 {
+        self.options.syncnt.unwrap_or(config.syn_retries)
+    }
+
+    /// What congestion control sees.
+    pub(crate) fn cc_context(&self, now: Instant) -> CcContext {
+        CcContext {
+            now,
+            mss: u32::from(self.mss),
+            snd_una: self.snd_una,
+            snd_nxt: self.snd_nxt,
+            packets_in_flight: self.rtx.in_flight(),
+            packets_out: self.rtx.packets_out,
+            delivered: self.rate.delivered(),
+            delivered_at: self.rate.delivered_at(),
+            lost: self.recovery.lost,
+            app_limited: self.rate.app_limited(),
+            srtt: self.rtt.srtt(),
+            min_rtt: self.rtt.min_rtt(),
+            last_sent_at: self.last_sent_at,
+            next_departure: self.next_departure,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the RFCs ask for, statement by statement, and the test that proves each.
+//!
+//! Every module holds a group of statements: a table made with [`conformance!`](table), and below
+//! it one function for each row. The table is what runs them, and `CONFORMANCE.md` at the root of
+//! the repository is written from it by
+//!
+//! ```sh
+//! UPDATE_CONFORMANCE=1 cargo test -p tapping-stack --test conformance conformance_md
+//! ```
+#[macro_use]
+mod table;
+
+mod report;
+
+#[path = "../scenarios/lab/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod lab;
+
+mod congestion;
+mod host;
+
+mod rfc1122_udp;
+mod rfc2018;
+mod rfc6298;
+mod rfc768;
+mod rfc9293;
+mod rfc9406;
+mod rfc9438;
+
+use table::Group;
+
+/// Every group, in the order of `CONFORMANCE.md`.
+const TABLE: &[Group] = &[
+    rfc9293::header::GROUP,
+    rfc9293::options::GROUP,
+    rfc9293::sequence::GROUP,
+    rfc6298::GROUP,
+    rfc2018::GROUP,
+    rfc9438::GROUP,
+    rfc9406::GROUP,
+    rfc768::GROUP,
+    rfc1122_udp::GROUP,
+];

@@ -1,0 +1,5 @@
+//! RFC 9293, Transmission Control Protocol. The labels are those of its Appendix B.
+
+pub mod header;
+pub mod options;
+pub mod sequence;
