@@ -90,6 +90,11 @@ impl Core {
         self.observers.see(self.now, make);
     }
 
+    /// A number that grows whenever a path, or its MTU, may have changed.
+    pub(crate) fn path_generation(&self) -> u64 {
+        self.routes.generation() + self.exceptions.generation() + self.interfaces.generation()
+    }
+
     /// Runs the hooks at `point`.
     pub(crate) fn hook(&mut self, point: HookPoint, packet: &mut Packet) -> Verdict {
         if !self.hooks.any(point) {

@@ -166,6 +166,8 @@ impl Interface {
 #[derive(Debug, Default)]
 pub struct Interfaces {
     links: LinkMap<Interface>,
+    /// How often any may have changed.
+    generation: u64,
 }
 
 impl Interfaces {
@@ -196,7 +198,13 @@ impl Interfaces {
     }
 
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Interface> {
+        self.generation += 1;
         self.links.get_mut(id)
+    }
+
+    /// A number that grows whenever a link may have changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(crate) fn len(&self) -> usize {

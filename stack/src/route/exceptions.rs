@@ -55,6 +55,8 @@ pub struct RouteExceptions {
     by_way: KeyedMap<Way, Exception>,
     /// Each key of `by_way` once, under its [`Exception::expires`].
     by_expiry: BTreeSet<(Instant, Way)>,
+    /// How often anything has changed.
+    generation: u64,
 }
 
 /// A destination and the link that packets to it leave by: another link is another path.
@@ -78,7 +80,17 @@ impl Exception {
 impl RouteExceptions {
     /// No exceptions yet; `hash` keys the table.
     pub fn new(config: ExceptionsConfig, hash: KeyedHash) -> Self {
-        RouteExceptions { config, by_way: KeyedMap::with_hasher(hash), by_expiry: BTreeSet::new() }
+        RouteExceptions {
+            config,
+            by_way: KeyedMap::with_hasher(hash),
+            by_expiry: BTreeSet::new(),
+            generation: 0,
+        }
+    }
+
+    /// A number that grows with every change; what expires is swept first.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many destinations have an exception, each counted per link, expired ones included until they are swept.
@@ -155,6 +167,7 @@ impl RouteExceptions {
     /// Forgets what is known of `destination` over `link`.
     pub fn remove(&mut self, destination: Ipv4Addr, link: LinkId) {
         let way = (destination, link);
+        self.generation += 1;
         if let Some(exception) = self.by_way.remove(&way) {
             self.by_expiry.remove(&(exception.expires(), way));
         }
@@ -173,6 +186,7 @@ impl RouteExceptions {
 
     /// Forgets everything, for when links or addresses change.
     pub fn clear(&mut self) {
+        self.generation += 1;
         self.by_way.clear();
         self.by_expiry.clear();
     }

@@ -37,6 +37,8 @@ pub struct RouteTable {
     len: usize,
     max_routes: usize,
     links_down: Vec<LinkId>,
+    /// How often anything has changed.
+    generation: u64,
 }
 
 /// A route without its destination.
@@ -79,7 +81,13 @@ impl RouteTable {
             // Numbers of infos have 31 bits.
             max_routes: max_routes.min(LIST as usize),
             links_down: Vec::new(),
+            generation: 0,
         }
+    }
+
+    /// A number that grows with every change.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many routes there are.
@@ -206,6 +214,7 @@ impl RouteTable {
     /// Says whether a link is up. While it is down, lookups pass over its routes, except local
     /// ones: an own address stays own whatever its link does (Linux `fib_sync_down_dev`).
     pub fn set_link_state(&mut self, link: LinkId, up: bool) {
+        self.generation += 1;
         self.links_down.retain(|down| *down != link);
         if !up {
             self.links_down.push(link);
@@ -382,6 +391,7 @@ impl RouteTable {
 
     /// Puts a route behind those of its prefix with the same or a smaller metric.
     fn insert(&mut self, prefix: Prefix, new: Info) -> Result<(), RouteError> {
+        self.generation += 1;
         if self.len >= self.max_routes {
             return Err(RouteError::Full);
         }
@@ -394,6 +404,7 @@ impl RouteTable {
     }
 
     fn remove_where(&mut self, doomed: impl Fn(&Info) -> bool) -> usize {
+        self.generation += 1;
         let before = self.len;
         for prefix in self.prefixes() {
             let (old, kept): (Vec<u32>, Vec<u32>) =
@@ -409,6 +420,7 @@ impl RouteTable {
 
     /// Changes the infos of a prefix, and the tree with them.
     fn edit<T>(&mut self, prefix: Prefix, change: impl FnOnce(&mut Vec<u32>) -> T) -> T {
+        self.generation += 1;
         let (table, destination, prefix_len) = prefix;
         let key = destination.to_bits();
         let mut list: Vec<u32> = self.list(prefix).collect();

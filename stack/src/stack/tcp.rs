@@ -252,6 +252,7 @@ impl Stack {
         id: SocketId,
         act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
     ) -> Result<R, SocketError> {
+        layer::refresh_path(&mut self.core, id.index);
         let (sockets, _, mut cx) = layer::split(&mut self.core);
         let tcb = sockets.tcb_mut(id)?;
         let result = act(tcb, &mut cx);

@@ -344,5 +344,5 @@ pub(crate) fn initial_rcv_mss(mss: u16, advmss: u16, window: u32) -> u16 {
     if window > 0 {
         hint = u32::from(hint).min(window / 2) as u16;
     }
-    hint.min(DEFAULT_MSS).max(MIN_RCV_MSS)
+    hint.clamp(MIN_RCV_MSS, DEFAULT_MSS)
 }

@@ -396,13 +396,15 @@ impl Tcb {
             {
                 return Err(None);
             }
-            TcpState::FinWait1 | TcpState::FinWait2 if self.orphan => {
-                // RFC 9293 §3.6.1, RFC 1122 §4.2.2.13: data after close is answered with RST.
-                if seg.len > 0 && (seg.end - u32::from(seg.fin())).gt(self.rcv_nxt) {
-                    cx.ext.tcp_abort_on_data += 1;
-                    self.done(cx);
-                    return Err(Some(DropReason::TcpAfterClose));
-                }
+            // RFC 9293 §3.6.1, RFC 1122 §4.2.2.13: data that nobody will read is answered with RST.
+            TcpState::FinWait1 | TcpState::FinWait2
+                if self.receive_shutdown
+                    && seg.len > 0
+                    && (seg.end - u32::from(seg.fin())).gt(self.rcv_nxt) =>
+            {
+                cx.ext.tcp_abort_on_data += 1;
+                self.done(cx);
+                return Err(Some(DropReason::TcpAfterClose));
             }
             _ => {}
         }

@@ -91,6 +91,34 @@ pub(crate) fn path(core: &Core, remote: Ipv4Addr, link: Option<LinkId>) -> Optio
     Some(Path { pmtu, link_mtu: advertised })
 }
 
+/// Looks the path up again if anything that it depends on has changed, and follows its MTU up or
+/// down (Linux `tcp_current_mss`).
+#[inline]
+pub(crate) fn refresh_path(core: &mut Core, index: u32) {
+    let generation = core.path_generation();
+    match core.tcp.sockets.tcb_at(index) {
+        Some(tcb) if tcb.path_generation != generation => {}
+        _ => return,
+    }
+    refresh_stale_path(core, index, generation);
+}
+
+#[cold]
+fn refresh_stale_path(core: &mut Core, index: u32, generation: u64) {
+    let Some(tcb) = core.tcp.sockets.tcb_at(index) else { return };
+    tcb.path_generation = generation;
+    if !tcb.hashed {
+        return;
+    }
+    let (remote, link) = (tcb.tuple.remote, tcb.ip.bind_link);
+    let path = path(core, remote, link);
+    if let (Some(path), Some(tcb)) = (path, core.tcp.sockets.tcb_at(index))
+        && path.pmtu != tcb.pmtu
+    {
+        tcb.sync_mss(path.pmtu);
+    }
+}
+
 /// Takes a packet whose bytes begin with the TCP header (Linux `tcp_v4_rcv`).
 pub(crate) fn input(core: &mut Core, packet: Packet) {
     core.stats.tcp.in_segs += packet.meta.gso.map_or(1, |gso| u64::from(gso.segments.max(1)));
@@ -139,6 +167,7 @@ fn verify(core: &mut Core, packet: &Packet) -> Result<(), DropReason> {
 }
 
 fn to_connection(core: &mut Core, index: u32, seg: &Segment, packet: Packet) {
+    refresh_path(core, index);
     let (sockets, _, mut cx) = split(core);
     let Some(tcb) = sockets.tcb_at(index) else {
         core.discard(packet, DropReason::NoSocket);
@@ -403,6 +432,7 @@ pub(crate) fn handle_timeout(core: &mut Core) {
     while let Some(key) = core.tcp.sockets.wheel.expire(core.now) {
         match key {
             TimerKey::Connection(index) => {
+                refresh_path(core, index);
                 let (sockets, _, mut cx) = split(core);
                 if let Some(tcb) = sockets.tcb_at(index) {
                     tcb.timers.armed = None;

@@ -205,7 +205,7 @@ impl Tcb {
         let flags = segment_flags(marks);
         self.send_data(cx, seq, len, mss, flags, true);
         self.pace(cx.now, len);
-        if len % mss != 0 {
+        if !len.is_multiple_of(mss) {
             self.snd_sml = data_end;
         }
         self.snd_nxt = end;

@@ -157,7 +157,7 @@ mod tests {
     fn bytes_come_out_as_they_went_in() {
         let mut pool = ChunkPool::default();
         let mut buffer = SendBuffer::default();
-        let all: Vec<u8> = (0..200_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let all: Vec<u8> = (0..200_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
         let (mut written, mut consumed) = (0, 0);
         for step in [1, 100, 511, 513, 1460, 40_000, 65_536, 3, 32_768] {
             let n = step.min(all.len() - written);

@@ -227,6 +227,8 @@ pub(crate) struct Tcb {
     pub(crate) advmss: u16,
     /// The path MTU that `mss` was made for.
     pub(crate) pmtu: u16,
+    /// When the path was looked up last (`Core::path_generation`).
+    pub(crate) path_generation: u64,
     /// Black-hole detection has lowered the MSS to this (RFC 4821 §7.7).
     pub(crate) probed_mss: Option<u16>,
     pub(crate) snd_wscale: u8,
@@ -349,6 +351,7 @@ impl Tcb {
             mss_clamp: u16::MAX,
             advmss: 536,
             pmtu: 0,
+            path_generation: 0,
             probed_mss: None,
             snd_wscale: 0,
             rcv_wscale: 0,

@@ -48,7 +48,7 @@ pub(crate) fn initial_window(
 impl Tcb {
     /// How much payload `space` bytes of buffer hold.
     pub(crate) fn window_from_space(&self, space: usize) -> u32 {
-        let bytes = space as u64 * u64::from(self.scaling_ratio) >> 8;
+        let bytes = (space as u64 * u64::from(self.scaling_ratio)) >> 8;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
