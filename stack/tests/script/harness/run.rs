@@ -122,6 +122,7 @@ impl<H: Host> Runner<'_, H> {
                 self.host.deliver(self.now, bytes);
             }
             Action::Calls(calls) => {
+                self.trace.call(self.now, &event.text);
                 for call in calls {
                     self.call(event, base, call)?;
                     self.settle()?;
@@ -185,7 +186,6 @@ impl<H: Host> Runner<'_, H> {
             _ => {}
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
-        self.trace.call(self.now, &event.text);
         if outcome != Ok(Outcome::Blocks) {
             self.fds.returned(call, fd, outcome.is_ok());
             return judge(call, fd, &outcome);
