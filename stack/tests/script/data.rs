@@ -220,10 +220,24 @@ fn a_smaller_path_mtu_is_heeded() {
     );
 }
 
-/// RFC 5681 §4.2, Linux TCP_ATO_MIN: once the quick ACKs are over, an ACK waits 40 ms, or for a
-/// second full segment.
+/// RFC 5681 §4.2, Linux TCP_ATO_MIN: once data has been answered with data, an ACK waits 40 ms for
+/// the next answer.
 #[test]
-fn later_acks_are_delayed() {
+fn acks_wait_for_an_answer_in_a_conversation() {
+    after(
+        ACCEPTED,
+        "+.1   < P. 1:101(100) ack 1 win 65535
+         +0    > . 1:1(0) ack 101
+         +0    write 50
+         +0    > P. 1:51(50) ack 101
+         +.1   < P. 101:201(100) ack 51 win 65535
+         +.04  > . 51:51(0) ack 201",
+    );
+}
+
+/// Linux __tcp_sock_set_quickack: switched off, ACKs wait from the start.
+#[test]
+fn quick_acks_can_be_refused() {
     after(
         ACCEPTED,
         "+0    set TCP_QUICKACK 0

@@ -182,10 +182,15 @@ impl<H: Host> Runner<'_, H> {
         let fd = self.fds.resolve(call);
         match &call.op {
             Op::Bind { port: Some(port) } => self.peer.local_port = *port,
-            Op::Connect { port } => self.peer.host_connects(port.unwrap_or(8080)),
             _ => {}
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
+        let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
+        if let Op::Connect { port } = call.op
+            && begun
+        {
+            self.peer.host_connects(port.unwrap_or(8080));
+        }
         if outcome != Ok(Outcome::Blocks) {
             self.fds.returned(call, fd, outcome.is_ok());
             return judge(call, fd, &outcome);
