@@ -180,9 +180,8 @@ impl<H: Host> Runner<'_, H> {
 
     fn call(&mut self, event: &Event, base: Instant, call: &Call) -> Result<(), String> {
         let fd = self.fds.resolve(call);
-        match &call.op {
-            Op::Bind { port: Some(port) } => self.peer.local_port = *port,
-            _ => {}
+        if let Op::Bind { port: Some(port) } = call.op {
+            self.peer.local_port = port;
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
         let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
@@ -277,10 +276,9 @@ impl<H: Host> Runner<'_, H> {
     }
 
     fn finish(mut self) -> Result<(), String> {
-        if let Some(end) = self.waiting.iter().map(|waiting| waiting.returns).max() {
-            if let Err(error) = self.advance(end + self.rules.tolerance) {
-                return Err(self.report(0, "at the end", &error));
-            }
+        let end = self.waiting.iter().map(|waiting| waiting.returns).max();
+        if let Some(Err(error)) = end.map(|end| self.advance(end + self.rules.tolerance)) {
+            return Err(self.report(0, "at the end", &error));
         }
         if let Some(Waiting { line, text, .. }) = self.waiting.pop() {
             return Err(self.report(line, &text, "the call never returned"));
