@@ -328,7 +328,8 @@ impl Tcb {
                 self.set_state(cx, TcpState::Established);
                 self.establish(cx);
                 if seg.syn() {
-                    self.send_ack(cx, AckReason::Handshake);
+                    // The SYN is there already, and is answered as any duplicate.
+                    self.set_duplicate(cx, seg.seq, seg.end);
                 }
                 None
             }
