@@ -190,7 +190,8 @@ fn a_tail_loss_probe_comes_before_the_timeout() {
     );
 }
 
-/// RFC 9293 §3.8.6.1: a window of zero is probed, one number before what is next.
+/// RFC 9293 §3.8.6.1: a window of zero is probed, one number before what is next; each time later,
+/// counted from the last answer (Linux tcp_ack_probe).
 #[test]
 fn a_closed_window_is_probed() {
     after(
