@@ -164,7 +164,6 @@ impl Tcb {
 
     /// RFC 5961 §4.2: a SYN on a synchronized connection may be forged; the peer resets us if not.
     fn challenge_syn(&mut self, cx: &mut Cx<'_>) -> Result<(), DropReason> {
-        cx.tcp.in_errs += 0;
         cx.ext.tcp_syn_challenge += 1;
         self.challenge(cx, AckReason::Challenge);
         Err(DropReason::TcpInvalidSyn)
