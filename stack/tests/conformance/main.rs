@@ -18,6 +18,8 @@ mod lab;
 
 mod congestion;
 mod host;
+mod segment;
+mod states;
 
 mod rfc1122_udp;
 mod rfc2018;
@@ -34,6 +36,7 @@ const TABLE: &[Group] = &[
     rfc9293::header::GROUP,
     rfc9293::options::GROUP,
     rfc9293::sequence::GROUP,
+    rfc9293::acceptable::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
     rfc9438::GROUP,
