@@ -1,16 +1,19 @@
 //! A connection of the host in any state, with its peer played by hand.
 
+use std::mem::swap;
 use std::ops::{Deref, DerefMut};
 
 use tapping_stack::Shutdown;
 use tapping_stack::stats::{Snapshot, TcpExtMib};
+use tapping_stack::tcp::info::TcpInfo;
 use tapping_stack::time::Duration;
 use tapping_stack::wire::tcp_options::kinds;
-use tapping_stack::wire::{SeqNumber, TcpFlags};
+use tapping_stack::wire::{Message, SeqNumber, TcpFlags};
 use tapping_stack::{Config, SocketError, SocketId};
 use tapping_stack::{TcpOptions, TcpState};
 
 use crate::host::{Bench, PEER, US};
+use crate::lab::{Ip, icmp};
 use crate::segment::*;
 
 /// The port that the host listens at.
@@ -143,6 +146,17 @@ pub struct Conn {
     pub echo: u32,
     /// The last window that the host offered, not scaled.
     pub offered: u16,
+}
+
+/// A connection that a test has turned away from; the fields are those of [`Conn`].
+pub struct Flow {
+    pub socket: Option<SocketId>,
+    remote: u16,
+    iss: SeqNumber,
+    snd_nxt: SeqNumber,
+    rcv_nxt: SeqNumber,
+    echo: u32,
+    offered: u16,
 }
 
 impl Deref for Conn {
@@ -535,6 +549,51 @@ impl Conn {
     pub fn error(&mut self) -> Option<SocketError> {
         let socket = self.socket();
         self.stack().take_error(socket).expect("a socket")
+    }
+
+    /// An ICMP error about a segment of the host's with this number; what it sends at once.
+    pub fn icmp(&mut self, message: Message, seq: SeqNumber) -> Vec<Seg> {
+        let quoted = Seg { src: US, dst: PEER, ..Seg::to_host(self.local, self.remote, ACK) };
+        let mut quoted = quoted.seq(seq).data(&[0; 1000]).ip().df().build();
+        quoted.truncate(28);
+        let packet = Ip::icmp(PEER, US, icmp(message, &quoted)).build();
+        let (tester, host, link) = (self.bench.tester, self.bench.host, self.bench.link);
+        self.bench.lab.inject_ip(tester, host, link, &packet);
+        self.heard()
+    }
+
+    /// What `TCP_INFO` tells.
+    #[track_caller]
+    pub fn info(&mut self) -> TcpInfo {
+        let socket = self.socket();
+        self.stack().tcp_info(socket).expect("a connection")
+    }
+
+    /// Leaves this connection for one from another port of the peer's, which has yet to begin.
+    pub fn from_port(&mut self, remote: u16) -> Flow {
+        let zero = SeqNumber(0);
+        let mut flow = Flow {
+            socket: None,
+            remote,
+            iss: zero,
+            snd_nxt: zero,
+            rcv_nxt: SeqNumber(self.setup.irs),
+            echo: 0,
+            offered: 0,
+        };
+        self.swap(&mut flow);
+        flow
+    }
+
+    /// Changes to another connection of the same host.
+    pub fn swap(&mut self, flow: &mut Flow) {
+        swap(&mut self.socket, &mut flow.socket);
+        swap(&mut self.remote, &mut flow.remote);
+        swap(&mut self.iss, &mut flow.iss);
+        swap(&mut self.snd_nxt, &mut flow.snd_nxt);
+        swap(&mut self.rcv_nxt, &mut flow.rcv_nxt);
+        swap(&mut self.echo, &mut flow.echo);
+        swap(&mut self.offered, &mut flow.offered);
     }
 
     pub fn snapshot(&self) -> Snapshot {
