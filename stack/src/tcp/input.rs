@@ -284,11 +284,6 @@ impl Tcb {
             TcpState::CloseWait => SocketError::BrokenPipe,
             _ => SocketError::ConnectionReset,
         };
-        match self.state {
-            TcpState::Established | TcpState::CloseWait => cx.tcp.estab_resets += 1,
-            TcpState::SynSent | TcpState::SynReceived => cx.tcp.attempt_fails += 1,
-            _ => {}
-        }
         self.fail(cx, error);
     }
 
@@ -441,6 +436,12 @@ impl Tcb {
             (false, true) => cx.tcp.curr_estab += 1,
             (true, false) => cx.tcp.curr_estab = cx.tcp.curr_estab.saturating_sub(1),
             _ => {}
+        }
+        // RFC 4022 tcpAttemptFails, tcpEstabResets.
+        if to == TcpState::Closed {
+            let attempt = matches!(from, TcpState::SynSent | TcpState::SynReceived);
+            cx.tcp.attempt_fails += u64::from(attempt);
+            cx.tcp.estab_resets += u64::from(counted(from));
         }
         cx.see(self.id, TcpEvent::State { from, to });
     }

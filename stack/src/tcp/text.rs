@@ -146,6 +146,7 @@ impl Tcb {
     fn receive_fin(&mut self, cx: &mut Cx<'_>) {
         self.ack.pending |= AckPending::SCHEDULED;
         self.receive_shutdown = true;
+        self.fin_received = true;
         let to = match self.state {
             TcpState::SynReceived | TcpState::Established => {
                 self.ack.pingpong = true;
