@@ -280,7 +280,8 @@ impl Tcb {
     /// The peer has reset the connection (Linux `tcp_reset`).
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let error = match self.state {
-            TcpState::SynSent => SocketError::ConnectionRefused,
+            // RFC 9293 §3.10.7.4 step 2: also when the SYNs have crossed.
+            TcpState::SynSent | TcpState::SynReceived => SocketError::ConnectionRefused,
             TcpState::CloseWait => SocketError::BrokenPipe,
             _ => SocketError::ConnectionReset,
         };

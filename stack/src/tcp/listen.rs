@@ -391,10 +391,7 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.end.ge(rcv_nxt)
-            && seg.seq.le(rcv_nxt + self.rcv_wnd)
-            && (seg.seq != seg.end || seg.seq.ge(rcv_nxt));
-        if paws_reject || !in_window {
+        if paws_reject || !seg.is_in_window(rcv_nxt, self.rcv_wnd) {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
             }

@@ -324,9 +324,8 @@ impl Tcb {
     /// Sends the ACK that is owed, or sees to it that it is sent in time (Linux
     /// `__tcp_ack_snd_check`).
     pub(crate) fn ack_check(&mut self, cx: &mut Cx<'_>) {
-        if !self.ack.pending.contains(AckPending::SCHEDULED)
-            && !self.ack.pending.contains(AckPending::NOW)
-        {
+        // Not if an ACK has left since the one owed, as that of FIN does.
+        if !self.ack.pending.contains(AckPending::SCHEDULED) {
             return;
         }
         if let Some(why) = self.ack_now_reason(cx) {

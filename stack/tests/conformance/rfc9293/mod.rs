@@ -2,7 +2,9 @@
 
 pub mod acceptable;
 pub mod acks;
+pub mod closing;
 pub mod header;
+pub mod listen;
 pub mod options;
 pub mod reset;
 pub mod sequence;
