@@ -77,7 +77,6 @@ impl Tcb {
             return disposition;
         }
         self.note_urgent(seg);
-        self.check_ce(seg);
         let mut dropped = None;
         if seg.len > 0 || seg.fin() {
             match self.accepts_text(cx, seg) {

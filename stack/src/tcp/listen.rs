@@ -522,6 +522,10 @@ impl Request {
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

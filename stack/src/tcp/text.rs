@@ -102,6 +102,7 @@ impl Tcb {
             self.bytes_received += len as u64;
             self.rx.append(packet, cx.pool);
             self.data_received(cx, seg, len, true_size);
+            self.check_ce(seg);
         } else {
             cx.pool.put(packet);
         }
@@ -129,6 +130,7 @@ impl Tcb {
     fn queue_out_of_order(&mut self, cx: &mut Cx<'_>, seg: &Segment, packet: Packet, fin: bool) {
         let len = packet.len();
         let true_size = packet.true_size();
+        self.check_ce(seg);
         self.rcv_ooopack += u32::from(seg.segments);
         cx.ext.tcp_ofo_queue += 1;
         let inserted = self.rx.insert_out_of_order(self.rcv_nxt, seg.seq, packet, fin, cx.pool);
