@@ -102,7 +102,6 @@ impl Tcb {
         if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             // RFC 1122 §4.2.3.9 asks to go on for soft errors; Linux tells the application, which
             // waits for connect.
-            cx.tcp.attempt_fails += 1;
             self.fail(cx, error);
             return;
         }

@@ -146,6 +146,7 @@ impl Tcb {
     fn receive_fin(&mut self, cx: &mut Cx<'_>) {
         self.ack.pending |= AckPending::SCHEDULED;
         self.receive_shutdown = true;
+        self.fin_received = true;
         let to = match self.state {
             TcpState::SynReceived | TcpState::Established => {
                 self.ack.pingpong = true;
@@ -379,7 +380,7 @@ impl Tcb {
     }
 
     fn in_quick_ack_mode(&self) -> bool {
-        self.options.quickack || (self.ack.quick > 0 && !self.ack.pingpong)
+        self.ack.quick > 0 && !self.ack.pingpong
     }
 
     /// Linux `tcp_send_delayed_ack`.

@@ -244,7 +244,8 @@ pub(crate) fn send_reset_for(cx: &mut Cx<'_>, seg: &Segment) {
         true => (seg.ack, SeqNumber(0), TcpFlags::RST),
         false => (SeqNumber(0), seg.end, TcpFlags::RST | TcpFlags::ACK),
     };
-    let reply = Reply { tuple: seg.tuple, tos: 0, ttl: None, mark: 0, link: None };
+    // Linux: with the type of service of what it answers, ECN aside.
+    let reply = Reply { tuple: seg.tuple, tos: seg.tos & !3, ttl: None, mark: 0, link: None };
     let options = TcpOptionsRepr::default();
     let emit = Emit { seq, ack, flags, window: 0, len: 0, mss: 1, ect: false, options };
     reply.send(cx, &emit);

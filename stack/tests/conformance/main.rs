@@ -18,9 +18,13 @@ mod lab;
 
 mod congestion;
 mod host;
+mod segment;
+mod states;
 
 mod rfc1122_udp;
 mod rfc2018;
+mod rfc5927;
+mod rfc5961;
 mod rfc6298;
 mod rfc768;
 mod rfc9293;
@@ -34,6 +38,11 @@ const TABLE: &[Group] = &[
     rfc9293::header::GROUP,
     rfc9293::options::GROUP,
     rfc9293::sequence::GROUP,
+    rfc9293::acceptable::GROUP,
+    rfc9293::acks::GROUP,
+    rfc9293::reset::GROUP,
+    rfc5961::GROUP,
+    rfc5927::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
     rfc9438::GROUP,
