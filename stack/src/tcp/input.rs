@@ -164,7 +164,6 @@ impl Tcb {
 
     /// RFC 5961 §4.2: a SYN on a synchronized connection may be forged; the peer resets us if not.
     fn challenge_syn(&mut self, cx: &mut Cx<'_>) -> Result<(), DropReason> {
-        cx.tcp.in_errs += 0;
         cx.ext.tcp_syn_challenge += 1;
         self.challenge(cx, AckReason::Challenge);
         Err(DropReason::TcpInvalidSyn)
@@ -328,7 +327,8 @@ impl Tcb {
                 self.set_state(cx, TcpState::Established);
                 self.establish(cx);
                 if seg.syn() {
-                    self.send_ack(cx, AckReason::Handshake);
+                    // The SYN is there already, and is answered as any duplicate.
+                    self.set_duplicate(cx, seg.seq, seg.end);
                 }
                 None
             }

@@ -431,7 +431,7 @@ impl Request {
         listener: &Listener,
         ip_id: u16,
     ) -> Tcb {
-        let options = TcpOptions { quickack: false, ..listener.options };
+        let options = TcpOptions { quickack: None, ..listener.options };
         let mut tcb = Tcb::new(id, listener.ip.clone(), options, cx.config, cx.now);
         tcb.state = TcpState::SynReceived;
         tcb.tuple = self.tuple;

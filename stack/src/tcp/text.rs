@@ -379,7 +379,7 @@ impl Tcb {
     }
 
     fn in_quick_ack_mode(&self) -> bool {
-        self.options.quickack || (self.ack.quick > 0 && !self.ack.pingpong)
+        self.ack.quick > 0 && !self.ack.pingpong
     }
 
     /// Linux `tcp_send_delayed_ack`.
