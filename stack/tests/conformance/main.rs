@@ -25,7 +25,16 @@ mod rfc1122_udp;
 mod rfc2018;
 mod rfc5927;
 mod rfc5961;
+mod talk;
+
+mod rfc1122_udp;
+mod rfc2018;
+mod rfc5482;
+mod rfc6093;
 mod rfc6298;
+mod rfc6691;
+mod rfc7323;
+mod rfc7323_paws;
 mod rfc768;
 mod rfc9293;
 mod rfc9406;
@@ -45,8 +54,22 @@ const TABLE: &[Group] = &[
     rfc9293::closing::GROUP,
     rfc5961::GROUP,
     rfc5927::GROUP,
+    rfc9293::push::GROUP,
+    rfc9293::send_window::GROUP,
+    rfc9293::receive_window::GROUP,
+    rfc9293::delayed_ack::GROUP,
+    rfc9293::failures::GROUP,
+    rfc9293::keepalive::GROUP,
+    rfc9293::urgent::GROUP,
+    rfc9293::icmp::GROUP,
+    rfc9293::interface::GROUP,
+    rfc5482::GROUP,
+    rfc6093::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc7323::GROUP,
+    rfc7323_paws::GROUP,
+    rfc6691::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
     rfc768::GROUP,
