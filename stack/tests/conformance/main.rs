@@ -20,15 +20,16 @@ mod congestion;
 mod host;
 mod segment;
 mod states;
-
-mod rfc1122_udp;
-mod rfc2018;
-mod rfc5927;
-mod rfc5961;
 mod talk;
 
+mod rfc1122_udp;
+mod rfc1337;
+mod rfc2018;
 mod rfc5482;
+mod rfc5927;
+mod rfc5961;
 mod rfc6093;
+mod rfc6191;
 mod rfc6298;
 mod rfc6691;
 mod rfc7323;
@@ -50,6 +51,9 @@ const TABLE: &[Group] = &[
     rfc9293::acks::GROUP,
     rfc9293::reset::GROUP,
     rfc9293::closing::GROUP,
+    rfc9293::aborting::GROUP,
+    rfc1337::GROUP,
+    rfc6191::GROUP,
     rfc5961::GROUP,
     rfc5927::GROUP,
     rfc9293::push::GROUP,
