@@ -17,12 +17,15 @@ mod report;
 mod lab;
 
 mod congestion;
+mod conn;
 mod host;
+mod path;
 
 mod rfc1122_udp;
 mod rfc2018;
 mod rfc6298;
 mod rfc768;
+mod rfc8985;
 mod rfc9293;
 mod rfc9406;
 mod rfc9438;
@@ -36,6 +39,7 @@ const TABLE: &[Group] = &[
     rfc9293::sequence::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc8985::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
     rfc768::GROUP,
