@@ -419,6 +419,8 @@ counters! {
         tcp_spurious_rtos = "TCPSpuriousRTOs",
         /// Connections that found no room in TIME-WAIT.
         tcp_time_wait_overflow = "TCPTimeWaitOverflow",
+        /// ACKs without data that TCP_DEFER_ACCEPT does not count.
+        tcp_defer_accept_drop = "TCPDeferAcceptDrop",
         /// SYNs answered with a cookie because the queue was full.
         tcp_req_q_full_do_cookies = "TCPReqQFullDoCookies",
         /// SYNs dropped because the queue was full.

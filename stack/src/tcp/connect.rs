@@ -181,7 +181,6 @@ impl Tcb {
                 };
             }
             if seg.rst() {
-                cx.tcp.attempt_fails += 1;
                 self.fail(cx, SocketError::ConnectionRefused);
                 return Disposition::Drop(packet, DropReason::TcpReset);
             }

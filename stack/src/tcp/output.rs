@@ -430,7 +430,8 @@ impl Tcb {
             ..TcpOptionsRepr::default()
         };
         let window = self.select_window(cx);
-        if self.snd_up.gt(seq) && self.snd_up.since(seq) <= u32::from(u16::MAX) {
+        let urgent = self.snd_up.gt(self.snd_una) && self.snd_up.gt(seq);
+        if urgent && self.snd_up.since(seq) <= u32::from(u16::MAX) {
             flags |= TcpFlags::URG;
         }
         let emit = Emit { seq, ack: self.rcv_nxt, flags, window, len, mss, ect, options };

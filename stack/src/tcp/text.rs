@@ -148,6 +148,7 @@ impl Tcb {
     fn receive_fin(&mut self, cx: &mut Cx<'_>) {
         self.ack.pending |= AckPending::SCHEDULED;
         self.receive_shutdown = true;
+        self.fin_received = true;
         let to = match self.state {
             TcpState::SynReceived | TcpState::Established => {
                 self.ack.pingpong = true;
@@ -325,9 +326,8 @@ impl Tcb {
     /// Sends the ACK that is owed, or sees to it that it is sent in time (Linux
     /// `__tcp_ack_snd_check`).
     pub(crate) fn ack_check(&mut self, cx: &mut Cx<'_>) {
-        if !self.ack.pending.contains(AckPending::SCHEDULED)
-            && !self.ack.pending.contains(AckPending::NOW)
-        {
+        // Not if an ACK has left since the one owed, as that of FIN does.
+        if !self.ack.pending.contains(AckPending::SCHEDULED) {
             return;
         }
         if let Some(why) = self.ack_now_reason(cx) {
@@ -381,7 +381,7 @@ impl Tcb {
     }
 
     fn in_quick_ack_mode(&self) -> bool {
-        self.options.quickack || (self.ack.quick > 0 && !self.ack.pingpong)
+        self.ack.quick > 0 && !self.ack.pingpong
     }
 
     /// Linux `tcp_send_delayed_ack`.

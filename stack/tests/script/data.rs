@@ -190,7 +190,8 @@ fn a_tail_loss_probe_comes_before_the_timeout() {
     );
 }
 
-/// RFC 9293 §3.8.6.1: a window of zero is probed, one number before what is next.
+/// RFC 9293 §3.8.6.1: a window of zero is probed, one number before what is next; each time later,
+/// counted from the last answer (Linux tcp_ack_probe).
 #[test]
 fn a_closed_window_is_probed() {
     after(
@@ -201,7 +202,7 @@ fn a_closed_window_is_probed() {
          +0   write 1000
          +.3  > . 1000:1000(0) ack 1
          +.1  < . 1:1(0) ack 1001 win 0
-         +.5  > . 1000:1000(0) ack 1
+         +.6  > . 1000:1000(0) ack 1
          +.1  < . 1:1(0) ack 1001 win 65535
          +0   > P. 1001:2001(1000) ack 1",
     );

@@ -397,7 +397,7 @@ fn set(
                 "SO_LINGER" => options.linger_reset = value != 0 && values.get(1) == Some(&0),
                 "TCP_NODELAY" => options.nodelay = value != 0,
                 "TCP_CORK" => options.cork = value != 0,
-                "TCP_QUICKACK" => options.quickack = value != 0,
+                "TCP_QUICKACK" => options.quickack = Some(value != 0),
                 "TCP_MAXSEG" => options.maxseg = Some(value as u16),
                 "TCP_KEEPIDLE" => options.keepidle = Some(seconds),
                 "TCP_KEEPINTVL" => options.keepintvl = Some(seconds),
