@@ -22,16 +22,13 @@ mod host;
 mod path;
 mod segment;
 mod states;
-
-mod rfc1122_udp;
-mod rfc2018;
-mod rfc5927;
-mod rfc5961;
 mod talk;
 
 mod rfc1122_udp;
 mod rfc2018;
 mod rfc5482;
+mod rfc5927;
+mod rfc5961;
 mod rfc6093;
 mod rfc6298;
 mod rfc6691;
