@@ -24,8 +24,6 @@ mod segment;
 mod states;
 mod talk;
 
-mod rfc1122_udp;
-mod rfc2018;
 mod rfc5482;
 mod rfc5927;
 mod rfc5961;
