@@ -24,11 +24,13 @@ mod segment;
 mod states;
 mod talk;
 
+mod rfc2883;
 mod rfc5482;
 mod rfc5927;
 mod rfc5961;
 mod rfc6093;
 mod rfc6298;
+mod rfc6675;
 mod rfc6691;
 mod rfc7323;
 mod rfc7323_paws;
@@ -65,6 +67,8 @@ const TABLE: &[Group] = &[
     rfc6093::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc2883::GROUP,
+    rfc6675::GROUP,
     rfc8985::GROUP,
     rfc7323::GROUP,
     rfc7323_paws::GROUP,
