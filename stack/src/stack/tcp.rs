@@ -414,6 +414,11 @@ impl Stack {
             _ => {}
         }
         self.with_tcb(id, |tcb, cx| {
+            if tcb.state == TcpState::SynSent {
+                // Linux inet_shutdown: whichever half, the attempt is over.
+                tcb.fail(cx, SocketError::ConnectionReset);
+                return;
+            }
             if how != Shutdown::Write {
                 tcb.shutdown_receive();
             }

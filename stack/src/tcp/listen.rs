@@ -405,10 +405,7 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.end.ge(rcv_nxt)
-            && seg.seq.le(rcv_nxt + self.rcv_wnd)
-            && (seg.seq != seg.end || seg.seq.ge(rcv_nxt));
-        if paws_reject || !in_window {
+        if paws_reject || !seg.is_in_window(rcv_nxt, self.rcv_wnd) {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
             }
@@ -484,7 +481,7 @@ impl Request {
         listener: &Listener,
         ip_id: u16,
     ) -> Tcb {
-        let options = TcpOptions { quickack: false, ..listener.options };
+        let options = TcpOptions { quickack: None, ..listener.options };
         let mut tcb = Tcb::new(id, listener.ip.clone(), options, cx.config, cx.now);
         tcb.state = TcpState::SynReceived;
         tcb.tuple = self.tuple;
@@ -539,6 +536,10 @@ impl Request {
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

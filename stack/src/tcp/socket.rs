@@ -261,11 +261,16 @@ impl Tcb {
         if connected && (uncorked || hurried) {
             self.push_pending(cx, if uncorked { Nagle::Off } else { Nagle::Options });
         }
-        if options.quickack && !old.quickack && connected {
-            self.ack.pingpong = false;
-            if self.ack.pending.contains(AckPending::SCHEDULED) {
-                self.after_read(cx, 1);
+        match self.options.quickack.take() {
+            Some(true) => {
+                self.ack.pingpong = false;
+                if connected && self.ack.pending.contains(AckPending::SCHEDULED) {
+                    self.ack.pending |= AckPending::PUSHED;
+                    self.after_read(cx, 1);
+                }
             }
+            Some(false) => self.ack.pingpong = true,
+            None => {}
         }
     }
 

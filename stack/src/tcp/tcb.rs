@@ -168,7 +168,7 @@ pub(crate) struct Recovery {
     /// The degree of reordering, in segments (RFC 8985 §6.2 step 3).
     pub(crate) reordering: u32,
     pub(crate) reord_seen: u32,
-    /// The start of the highest selectively acknowledged segment.
+    /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
     /// Where the next retransmission is looked for.
     pub(crate) retransmit_hint: Option<SeqNumber>,

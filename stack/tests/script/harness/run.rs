@@ -122,6 +122,7 @@ impl<H: Host> Runner<'_, H> {
                 self.host.deliver(self.now, bytes);
             }
             Action::Calls(calls) => {
+                self.trace.call(self.now, &event.text);
                 for call in calls {
                     self.call(event, base, call)?;
                     self.settle()?;
@@ -179,13 +180,16 @@ impl<H: Host> Runner<'_, H> {
 
     fn call(&mut self, event: &Event, base: Instant, call: &Call) -> Result<(), String> {
         let fd = self.fds.resolve(call);
-        match &call.op {
-            Op::Bind { port: Some(port) } => self.peer.local_port = *port,
-            Op::Connect { port } => self.peer.host_connects(port.unwrap_or(8080)),
-            _ => {}
+        if let Op::Bind { port: Some(port) } = call.op {
+            self.peer.local_port = port;
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
-        self.trace.call(self.now, &event.text);
+        let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
+        if let Op::Connect { port } = call.op
+            && begun
+        {
+            self.peer.host_connects(port.unwrap_or(8080));
+        }
         if outcome != Ok(Outcome::Blocks) {
             self.fds.returned(call, fd, outcome.is_ok());
             return judge(call, fd, &outcome);
@@ -272,10 +276,9 @@ impl<H: Host> Runner<'_, H> {
     }
 
     fn finish(mut self) -> Result<(), String> {
-        if let Some(end) = self.waiting.iter().map(|waiting| waiting.returns).max() {
-            if let Err(error) = self.advance(end + self.rules.tolerance) {
-                return Err(self.report(0, "at the end", &error));
-            }
+        let end = self.waiting.iter().map(|waiting| waiting.returns).max();
+        if let Some(Err(error)) = end.map(|end| self.advance(end + self.rules.tolerance)) {
+            return Err(self.report(0, "at the end", &error));
         }
         if let Some(Waiting { line, text, .. }) = self.waiting.pop() {
             return Err(self.report(line, &text, "the call never returned"));

@@ -292,16 +292,22 @@ impl Endpoint {
         port: u16,
     ) -> Result<Outcome, SocketError> {
         if !socket.connecting {
-            match self.stack.connect(now, socket.id, SocketAddr::new(PEER.into(), port)) {
-                Err(SocketError::InProgress) if !socket.non_blocking => socket.connecting = true,
-                other => return other.map(|()| Outcome::Value(0)),
+            self.stack.connect(now, socket.id, SocketAddr::new(PEER.into(), port))?;
+            let under_way = !socket.udp && self.stack.tcp_state(socket.id)? == TcpState::SynSent;
+            if !under_way {
+                return Ok(Outcome::Value(0));
             }
+            // The stack itself never blocks: connect(2) would, or says that it cannot.
+            if socket.non_blocking {
+                return Err(SocketError::InProgress);
+            }
+            socket.connecting = true;
         }
         if let Some(error) = self.stack.take_error(socket.id)? {
             return Err(error);
         }
         match self.stack.tcp_state(socket.id)? {
-            TcpState::SynSent | TcpState::SynReceived => Ok(Outcome::Blocks),
+            TcpState::SynSent | TcpState::SynReceived => Err(SocketError::WouldBlock),
             _ => {
                 socket.connecting = false;
                 Ok(Outcome::Value(0))
@@ -391,7 +397,7 @@ fn set(
                 "SO_LINGER" => options.linger_reset = value != 0 && values.get(1) == Some(&0),
                 "TCP_NODELAY" => options.nodelay = value != 0,
                 "TCP_CORK" => options.cork = value != 0,
-                "TCP_QUICKACK" => options.quickack = value != 0,
+                "TCP_QUICKACK" => options.quickack = Some(value != 0),
                 "TCP_MAXSEG" => options.maxseg = Some(value as u16),
                 "TCP_KEEPIDLE" => options.keepidle = Some(seconds),
                 "TCP_KEEPINTVL" => options.keepintvl = Some(seconds),
