@@ -10,7 +10,10 @@
 //! | `wire` | parsing and checksums, beside etherparse, pnet_packet and smoltcp |
 //! | `echo` | an echo request in, its reply out, in process, beside smoltcp |
 //! | `route` | lookups in tables of 10 to 100,000 routes |
+//! | `tcp` | bulk transfers, small exchanges over up to 100,000 connections, set-up, beside smoltcp |
 //! | `tap` | ping round trips over a TAP, beside loops that only swap addresses |
+
+pub mod pair;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -6,9 +6,9 @@
 //! same seed and the same calls it makes the same bytes.
 //!
 //! ```text
-//!               socket          UDP, ping and raw sockets       Stack::send_to, Stack::recv
-//!                 │
-//!         icmp  igmp  udp       what the host itself answers
+//!               socket          TCP, UDP, ping, raw sockets     Stack::connect, Stack::receive,
+//!                 │                                             Stack::send_to, Stack::recv
+//!       icmp  igmp  udp  tcp    what the host itself answers
 //!                 │
 //!                ipv4           validate, route, reassemble, forward, fragment; five hook points
 //!               ╱    ╲
@@ -45,6 +45,43 @@
 //! }
 //! let reply = hosts[0].0.recv(socket).unwrap();
 //! assert_eq!(&reply.bytes()[8..], b"hi");
+//! ```
+//! # Connections
+//!
+//! TCP is that of Linux: see [`tcp`] for how it is made. Nothing blocks: what would have to wait
+//! fails with [`WouldBlock`](SocketError::WouldBlock), and [`Stack::register_waker`] says when to
+//! try again. [`sim::Lab`] runs stacks over simulated wires on one virtual clock:
+//!
+//! ```
+//! use tapping_stack::Config;
+//! use tapping_stack::sim::{Conditions, Lab, Link};
+//! use tapping_stack::time::Duration;
+//!
+//! let mut lab = Lab::new(1);
+//! let client = lab.add_host("client", Config::default());
+//! let server = lab.add_host("server", Config::default());
+//! let (near, far) = ("10.0.0.1/24".parse().unwrap(), "10.0.0.2/24".parse().unwrap());
+//! let wire = Link::new(Conditions { delay: Duration::from_millis(20), ..Conditions::default() });
+//! lab.connect((client, near), (server, far), wire).unwrap();
+//!
+//! let now = lab.now();
+//! let listener = lab.stack(server).open_tcp()?;
+//! lab.stack(server).bind(listener, "10.0.0.2:80".parse().unwrap())?;
+//! lab.stack(server).listen(now, listener, 16)?;
+//! let socket = lab.stack(client).open_tcp()?;
+//! lab.stack(client).connect(now, socket, "10.0.0.2:80".parse().unwrap())?;
+//! lab.run_for(Duration::from_millis(200));
+//!
+//! let now = lab.now();
+//! lab.stack(client).send(now, socket, b"hello")?;
+//! lab.run_for(Duration::from_millis(200));
+//! let now = lab.now();
+//! let (connection, _peer) = lab.stack(server).accept(now, listener)?;
+//! let mut buffer = [0; 16];
+//! let n = lab.stack(server).receive(now, connection, &mut buffer)?;
+//! assert_eq!(&buffer[..n], b"hello");
+//! assert_eq!(lab.stack(client).tcp_info(socket)?.min_rtt, Some(Duration::from_millis(40)));
+//! # Ok::<(), tapping_stack::SocketError>(())
 //! ```
 //! # Without Ethernet
 //!
@@ -107,6 +144,13 @@
 //! - Arriving segments with different urgent pointers, or with a checksum of zero spelled the other
 //!   way, are not put together: they could not be cut again to what they were.
 //! - No redirects are sent on links without Ethernet, unless asked for.
+//! - TCP answers an acknowledgment of what was never sent with an ACK (RFC 9293 §3.10.7.4, RFC 5961
+//!   §5.2), at most two a second for each connection; Linux discards it silently.
+//! - What fits into the peer's window leaves without the FIN behind it when that does not fit; Linux
+//!   keeps both back.
+//! - Nothing about a peer outlives its connections (Linux `tcp_metrics`).
+//! - Path MTU discovery by probing goes as far as detecting black holes (`tcp_mtu_probing` = 1).
+//! - A send buffer counts the bytes in it; Linux counts the memory that they take.
 //! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
 //! - Ports below 1024 are for everybody.
 //! - IGMP general queries to any group but all-hosts are ignored (RFC 3376 §9.1), and queries about

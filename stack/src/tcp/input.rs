@@ -77,7 +77,6 @@ impl Tcb {
             return disposition;
         }
         self.note_urgent(seg);
-        self.check_ce(seg);
         let mut dropped = None;
         if seg.len > 0 || seg.fin() {
             match self.accepts_text(cx, seg) {
@@ -164,7 +163,6 @@ impl Tcb {
 
     /// RFC 5961 §4.2: a SYN on a synchronized connection may be forged; the peer resets us if not.
     fn challenge_syn(&mut self, cx: &mut Cx<'_>) -> Result<(), DropReason> {
-        cx.tcp.in_errs += 0;
         cx.ext.tcp_syn_challenge += 1;
         self.challenge(cx, AckReason::Challenge);
         Err(DropReason::TcpInvalidSyn)
@@ -281,15 +279,11 @@ impl Tcb {
     /// The peer has reset the connection (Linux `tcp_reset`).
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let error = match self.state {
-            TcpState::SynSent => SocketError::ConnectionRefused,
+            // RFC 9293 §3.10.7.4 step 2: also when the SYNs have crossed.
+            TcpState::SynSent | TcpState::SynReceived => SocketError::ConnectionRefused,
             TcpState::CloseWait => SocketError::BrokenPipe,
             _ => SocketError::ConnectionReset,
         };
-        match self.state {
-            TcpState::Established | TcpState::CloseWait => cx.tcp.estab_resets += 1,
-            TcpState::SynSent | TcpState::SynReceived => cx.tcp.attempt_fails += 1,
-            _ => {}
-        }
         self.fail(cx, error);
     }
 
@@ -328,7 +322,8 @@ impl Tcb {
                 self.set_state(cx, TcpState::Established);
                 self.establish(cx);
                 if seg.syn() {
-                    self.send_ack(cx, AckReason::Handshake);
+                    // The SYN is there already, and is answered as any duplicate.
+                    self.set_duplicate(cx, seg.seq, seg.end);
                 }
                 None
             }
@@ -441,6 +436,12 @@ impl Tcb {
             (false, true) => cx.tcp.curr_estab += 1,
             (true, false) => cx.tcp.curr_estab = cx.tcp.curr_estab.saturating_sub(1),
             _ => {}
+        }
+        // RFC 4022 tcpAttemptFails, tcpEstabResets.
+        if to == TcpState::Closed {
+            let attempt = matches!(from, TcpState::SynSent | TcpState::SynReceived);
+            cx.tcp.attempt_fails += u64::from(attempt);
+            cx.tcp.estab_resets += u64::from(counted(from));
         }
         cx.see(self.id, TcpEvent::State { from, to });
     }

@@ -55,7 +55,7 @@ pub use options::TcpOptions;
 pub(crate) use segment::FourTuple;
 pub use socket::SendFlags;
 pub use state::TcpState;
-pub(crate) use tcb::Tcb;
+pub(crate) use tcb::{Phase, Tcb};
 
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;

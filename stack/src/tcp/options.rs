@@ -21,8 +21,9 @@ pub struct TcpOptions {
     pub nodelay: bool,
     /// `TCP_CORK`: send full segments only, for up to 200 ms.
     pub cork: bool,
-    /// `TCP_QUICKACK`: acknowledge at once for now; Linux takes it back by itself.
-    pub quickack: bool,
+    /// `TCP_QUICKACK`: acknowledge what is owed at once, and quickly for now; or delay ACKs from
+    /// now on, until the conversation changes that. It is done once, and forgotten.
+    pub quickack: Option<bool>,
     /// `TCP_MAXSEG`: the largest segment to send and to announce, in payload bytes without
     /// options.
     pub maxseg: Option<u16>,
@@ -76,7 +77,7 @@ impl Default for TcpOptions {
         TcpOptions {
             nodelay: false,
             cork: false,
-            quickack: false,
+            quickack: None,
             maxseg: None,
             keepalive: false,
             keepidle: None,

@@ -138,7 +138,11 @@ impl Tcb {
             if len == 0 && data > 0 {
                 break;
             }
-            sent += self.send_new(cx, len, mss, SendReason::Data);
+            let why = match burst {
+                Burst::Probe => SendReason::LossProbe,
+                Burst::All => SendReason::Data,
+            };
+            sent += self.send_new(cx, len, mss, why);
             if burst != Burst::All {
                 break;
             }
@@ -146,10 +150,14 @@ impl Tcb {
         if rwnd_limited {
             self.chronograph.enter(cx.now, Limited::ReceiveWindow);
         }
+        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
+        if sent > 0 || limited {
+            let policy = self.idle_policy(cx);
+            let ctx = self.cc_context(cx.now);
+            let starved = !self.has_unsent() && self.wants_space;
+            window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
+        }
         if sent == 0 {
-            if cwnd_limited {
-                self.cs.is_cwnd_limited = true;
-            }
             return self.rtx.is_empty() && self.has_unsent();
         }
         if !rwnd_limited {
@@ -161,11 +169,6 @@ impl Tcb {
         if burst != Burst::Probe {
             self.schedule_loss_probe(cx, false);
         }
-        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
-        let policy = self.idle_policy(cx);
-        let ctx = self.cc_context(cx.now);
-        let starved = !self.has_unsent() && self.wants_space;
-        window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
         false
     }
 
@@ -321,11 +324,12 @@ impl Tcb {
         cx.tcp.retrans_segs += u64::from(packets);
         self.recovery.total_retrans += packets;
         self.recovery.bytes_retrans += len as u64;
-        if entry.is(Marks::RETRANS) {
-            // Its last copy is taken to be lost (Linux counts it once).
-            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
-        }
         self.rtx.sent_again(index, cx.now, stamp);
+        if why == RetransmitReason::LossProbe {
+            // Nothing is taken to be lost yet: the probe belongs to no recovery.
+            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            return true;
+        }
         self.recovery.retrans_stamp.get_or_insert(cx.now);
         self.recovery.undo_retrans = self.recovery.undo_retrans.max(0) + packets as i32;
         true
@@ -361,12 +365,12 @@ impl Tcb {
             if !self.retransmit(cx, index, quota.min(max_segs), why) {
                 break;
             }
+            let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
             match why {
-                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += 1,
-                _ => cx.ext.tcp_fast_retrans += 1,
+                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += u64::from(packets),
+                _ => cx.ext.tcp_fast_retrans += u64::from(packets),
             }
             if self.cs.in_cwnd_reduction() {
-                let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
                 self.recovery.prr_out += packets;
             }
             rearm |= index == 0 && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
@@ -432,7 +436,8 @@ impl Tcb {
             ..TcpOptionsRepr::default()
         };
         let window = self.select_window(cx);
-        if self.snd_up.gt(seq) && self.snd_up.since(seq) <= u32::from(u16::MAX) {
+        let urgent = self.snd_up.gt(self.snd_una) && self.snd_up.gt(seq);
+        if urgent && self.snd_up.since(seq) <= u32::from(u16::MAX) {
             flags |= TcpFlags::URG;
         }
         let emit = Emit { seq, ack: self.rcv_nxt, flags, window, len, mss, ect, options };

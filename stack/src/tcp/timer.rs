@@ -155,7 +155,10 @@ impl Tcb {
         if let Some((kind, at)) = self.timers.rtx
             && at <= cx.now
         {
-            self.timers.rtx = None;
+            // The other two look at what has fired to tell how long the next one is to run.
+            if matches!(kind, RtxTimer::Retransmit | RtxTimer::ZeroWindowProbe) {
+                self.timers.rtx = None;
+            }
             match kind {
                 RtxTimer::Retransmit => self.retransmit_timeout(cx),
                 RtxTimer::LossProbe => {
@@ -256,7 +259,11 @@ impl Tcb {
     fn has_timed_out(&self, cx: &Cx<'_>) -> bool {
         let config = cx.config;
         match self.state {
-            TcpState::SynSent => self.retransmits >= self.syn_retries(config),
+            // Linux: the steady ones at the beginning come on top.
+            TcpState::SynSent => {
+                let retries = self.syn_retries(config);
+                self.retransmits >= retries.saturating_add(config.syn_linear_timeouts)
+            }
             TcpState::SynReceived => self.retransmits >= config.synack_retries,
             _ => {
                 let mut retries = config.retries2;

@@ -18,10 +18,23 @@ mod lab;
 
 mod congestion;
 mod host;
+mod segment;
+mod states;
 
 mod rfc1122_udp;
 mod rfc2018;
+mod rfc5927;
+mod rfc5961;
+mod talk;
+
+mod rfc1122_udp;
+mod rfc2018;
+mod rfc5482;
+mod rfc6093;
 mod rfc6298;
+mod rfc6691;
+mod rfc7323;
+mod rfc7323_paws;
 mod rfc768;
 mod rfc9293;
 mod rfc9406;
@@ -34,8 +47,29 @@ const TABLE: &[Group] = &[
     rfc9293::header::GROUP,
     rfc9293::options::GROUP,
     rfc9293::sequence::GROUP,
+    rfc9293::listen::GROUP,
+    rfc9293::acceptable::GROUP,
+    rfc9293::acks::GROUP,
+    rfc9293::reset::GROUP,
+    rfc9293::closing::GROUP,
+    rfc5961::GROUP,
+    rfc5927::GROUP,
+    rfc9293::push::GROUP,
+    rfc9293::send_window::GROUP,
+    rfc9293::receive_window::GROUP,
+    rfc9293::delayed_ack::GROUP,
+    rfc9293::failures::GROUP,
+    rfc9293::keepalive::GROUP,
+    rfc9293::urgent::GROUP,
+    rfc9293::icmp::GROUP,
+    rfc9293::interface::GROUP,
+    rfc5482::GROUP,
+    rfc6093::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc7323::GROUP,
+    rfc7323_paws::GROUP,
+    rfc6691::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
     rfc768::GROUP,

@@ -1,3 +1,7 @@
 //! Packet traces as tests: see [`harness`].
 
 mod harness;
+
+mod close;
+mod data;
+mod setup;

@@ -6,5 +6,6 @@ mod support;
 
 mod congestion;
 mod flow;
+mod hour;
 mod matrix;
 mod model;

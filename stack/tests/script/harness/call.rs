@@ -130,7 +130,7 @@ pub fn parse_call(text: &str) -> Result<Call, String> {
 
 /// `verb arguments [= result]`.
 pub fn parse_verb(text: &str) -> Result<Call, String> {
-    let (action, result) = match text.split_once('=') {
+    let (action, result) = match text.split_once(" = ") {
         Some((action, result)) => (action, Some(result)),
         None => (text, None),
     };

@@ -36,8 +36,10 @@ struct Flow {
     peer_port: u16,
     /// The host's initial sequence number, once seen.
     local_isn: Option<SeqNumber>,
-    /// The last SYN without ACK that was injected, or `None` if the host is to open.
+    /// The number of the last SYN without ACK that was injected.
     syn: Option<u32>,
+    /// The host's next SYN may have another number than the last.
+    renewed: bool,
     /// What the host's timestamps are ahead of the script's, once the script names one.
     clock: Option<u32>,
 }
@@ -81,9 +83,9 @@ impl Peer {
         let flow = self.flow(port);
         let has = |flag| segment.flags.contains(flag);
         if has(TcpFlags::SYN) && !has(TcpFlags::ACK) && flow.syn != Some(segment.seq) {
-            // A new connection has new numbers.
+            // A new connection would have new numbers.
             flow.syn = Some(segment.seq);
-            flow.local_isn = None;
+            flow.renewed = true;
         }
         let local_isn = flow.local_isn.unwrap_or(SeqNumber(0));
         let mut options = Vec::new();
@@ -168,8 +170,9 @@ impl Peer {
         let isn = self.isn;
         let flow = self.flow(tcp.dst_port());
         flow.local_port = tcp.src_port();
-        if tcp.flags().contains(TcpFlags::SYN) && flow.local_isn.is_none() {
+        if tcp.flags().contains(TcpFlags::SYN) && flow.renewed {
             flow.local_isn = Some(tcp.seq());
+            flow.renewed = false;
         }
         let segment = Segment::read(&tcp, flow.local_isn.unwrap_or(SeqNumber(0)), isn);
         if tcp.payload() != payload(position(segment.seq, segment.flags), tcp.payload().len()) {
@@ -198,7 +201,7 @@ impl Peer {
         let index = found.unwrap_or_else(|| {
             let local_port = self.local_port;
             let (local_isn, syn, clock) = (None, None, None);
-            self.flows.push(Flow { local_port, peer_port, local_isn, syn, clock });
+            self.flows.push(Flow { local_port, peer_port, local_isn, syn, renewed: true, clock });
             self.flows.len() - 1
         });
         &mut self.flows[index]

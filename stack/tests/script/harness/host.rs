@@ -14,9 +14,9 @@ pub trait Host {
     fn timeout(&self) -> Option<Instant>;
     /// Wakes it.
     fn wake(&mut self, now: Instant);
-    /// Makes a call on the socket `fd`; for a call that opens one, `fd` is the name it gets.
-    /// An error is its number.
-    fn call(&mut self, now: Instant, fd: i32, op: &Op) -> Result<Outcome, i32>;
+    /// Makes a call on the socket `fd`; a socket that it opens gets the name `new`. An error is
+    /// its number.
+    fn call(&mut self, now: Instant, fd: i32, op: &Op, new: i32) -> Result<Outcome, i32>;
     /// A field of `tcp_info`, with or without its `tcpi_`.
     fn info(&mut self, now: Instant, fd: i32, field: &str) -> Option<i64>;
 }

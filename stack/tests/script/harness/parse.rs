@@ -128,7 +128,7 @@ fn joined_lines(text: &str) -> Vec<(usize, String)> {
 }
 
 fn begins_event(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '`'))
+    line.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '`' | '.'))
         || ["%{", "--", "sysctl "].iter().any(|start| line.starts_with(start))
 }
 

@@ -82,7 +82,8 @@ struct Fds {
     listening: i32,
 }
 
-/// Runs a script against a host; an error is a whole report.
+/// Runs a script against a host; an error is a whole report. A packet without a port is of the
+/// usual one.
 pub fn run<H: Host>(script: &Script, rules: Rules, host: &mut H) -> Result<(), String> {
     let mut runner = Runner {
         host,
@@ -121,6 +122,7 @@ impl<H: Host> Runner<'_, H> {
                 self.host.deliver(self.now, bytes);
             }
             Action::Calls(calls) => {
+                self.trace.call(self.now, &event.text);
                 for call in calls {
                     self.call(event, base, call)?;
                     self.settle()?;
@@ -154,6 +156,9 @@ impl<H: Host> Runner<'_, H> {
         self.peer.align(Some(expected), &mut actual);
         self.trace.packet(heard_at, true, &actual, self.peer.peer_port);
         let mut expected = expected.clone();
+        if expected.peer_port.is_none() && actual.peer_port == Some(self.peer.peer_port) {
+            actual.peer_port = None;
+        }
         if let (Body::Icmp(expected), Body::Icmp(actual)) = (&mut expected.body, &actual.body) {
             // Which segment is quoted is for the host's other tests.
             expected.quoted = actual.quoted;
@@ -175,13 +180,16 @@ impl<H: Host> Runner<'_, H> {
 
     fn call(&mut self, event: &Event, base: Instant, call: &Call) -> Result<(), String> {
         let fd = self.fds.resolve(call);
-        match &call.op {
-            Op::Bind { port: Some(port) } => self.peer.local_port = *port,
-            Op::Connect { port } => self.peer.host_connects(port.unwrap_or(8080)),
-            _ => {}
+        if let Op::Bind { port: Some(port) } = call.op {
+            self.peer.local_port = port;
         }
-        let outcome = self.host.call(self.now, fd, &call.op);
-        self.trace.call(self.now, &event.text);
+        let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
+        let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
+        if let Op::Connect { port } = call.op
+            && begun
+        {
+            self.peer.host_connects(port.unwrap_or(8080));
+        }
         if outcome != Ok(Outcome::Blocks) {
             self.fds.returned(call, fd, outcome.is_ok());
             return judge(call, fd, &outcome);
@@ -245,7 +253,7 @@ impl<H: Host> Runner<'_, H> {
     fn retry_calls(&mut self) -> Result<bool, String> {
         for index in 0..self.waiting.len() {
             let Waiting { call, fd, returns, .. } = &self.waiting[index];
-            let outcome = self.host.call(self.now, *fd, &call.op);
+            let outcome = self.host.call(self.now, *fd, &call.op, self.fds.name(call));
             if outcome == Ok(Outcome::Blocks) {
                 continue;
             }
@@ -268,10 +276,9 @@ impl<H: Host> Runner<'_, H> {
     }
 
     fn finish(mut self) -> Result<(), String> {
-        if let Some(end) = self.waiting.iter().map(|waiting| waiting.returns).max() {
-            if let Err(error) = self.advance(end + self.rules.tolerance) {
-                return Err(self.report(0, "at the end", &error));
-            }
+        let end = self.waiting.iter().map(|waiting| waiting.returns).max();
+        if let Some(Err(error)) = end.map(|end| self.advance(end + self.rules.tolerance)) {
+            return Err(self.report(0, "at the end", &error));
         }
         if let Some(Waiting { line, text, .. }) = self.waiting.pop() {
             return Err(self.report(line, &text, "the call never returned"));
@@ -304,11 +311,17 @@ impl<H: Host> Runner<'_, H> {
 
 impl Fds {
     fn resolve(&self, call: &Call) -> i32 {
-        match (&call.op, &call.expected) {
-            (Op::Socket { .. }, Expected::Value(fd)) => *fd as i32,
-            (Op::Socket { .. }, _) => self.next,
-            (Op::Accept, _) => call.fd.unwrap_or(self.listening),
+        match call.op {
+            Op::Accept => call.fd.unwrap_or(self.listening),
             _ => call.fd.unwrap_or(self.current),
+        }
+    }
+
+    /// What a socket is called that the call opens.
+    fn name(&self, call: &Call) -> i32 {
+        match call.expected {
+            Expected::Value(fd) => fd as i32,
+            _ => self.next,
         }
     }
 
@@ -318,10 +331,8 @@ impl Fds {
             Op::Listen { .. } => self.listening = fd,
             _ => {}
         }
-        // The host names an accepted socket after the highest there is, as a kernel would.
-        self.current = match (&call.op, &call.expected) {
-            (Op::Accept, Expected::Value(new)) => *new as i32,
-            (Op::Accept, _) => self.next,
+        self.current = match call.op {
+            Op::Socket { .. } | Op::Accept => self.name(call),
             _ => fd,
         };
         self.next = self.next.max(self.current + 1);

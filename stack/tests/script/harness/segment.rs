@@ -170,8 +170,9 @@ impl Packet {
 
     /// Names what differs in `actual`, or nothing; `ticks` is how far timestamps may be off.
     pub fn difference(&self, actual: &Packet, ticks: u32) -> Option<String> {
-        if let Some(port) = self.peer_port.filter(|port| actual.peer_port != Some(*port)) {
-            return Some(format!("peer port is not {port} but {:?}", actual.peer_port));
+        if self.peer_port != actual.peer_port {
+            let (expected, actual) = (self.peer_port, actual.peer_port);
+            return Some(format!("peer port is not {expected:?} but {actual:?}"));
         }
         if let Some(difference) = self.ip.difference(&actual.ip) {
             return Some(difference);
