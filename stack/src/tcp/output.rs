@@ -311,7 +311,13 @@ impl Tcb {
         if data(&entry) as usize > limit {
             self.rtx.split(index, entry.seq + limit as u32);
         }
+        let before = self.rtx.packets_out;
         self.rtx.resize(index, mss as u16);
+        if !self.has(Agreed::SACK) {
+            // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
+            let fewer = before.saturating_sub(self.rtx.packets_out);
+            self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
+        }
         let Some(entry) = self.rtx.get(index).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
