@@ -25,6 +25,7 @@ use super::tcb::{Agreed, Tcb};
 use super::timewait::Reply;
 use super::window::initial_window;
 use crate::packet::LinkId;
+use crate::socket::ports::BindRequest;
 use crate::socket::{SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::timer::TimerId;
@@ -68,6 +69,19 @@ impl Listener {
     /// Linux `sk_acceptq_is_full`.
     pub(crate) fn accept_queue_is_full(&self) -> bool {
         self.accept_queue.len() > self.backlog
+    }
+
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self) -> BindRequest {
+        BindRequest {
+            addr: self.addr,
+            port: self.port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: true,
+            connecting: false,
+        }
     }
 
     /// Linux `inet_csk_reqsk_queue_is_full`.

@@ -197,7 +197,12 @@ impl Tcb {
         let end = data_end + u32::from(fin);
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
-        marks.set(Marks::PSH, len > 0 && data_end == self.push_seq);
+        // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
+        let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
+        if len > 0 && (data_end == self.push_seq || overdue) {
+            marks |= Marks::PSH;
+            self.pushed_seq = data_end;
+        }
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -306,7 +311,13 @@ impl Tcb {
         if data(&entry) as usize > limit {
             self.rtx.split(index, entry.seq + limit as u32);
         }
+        let before = self.rtx.packets_out;
         self.rtx.resize(index, mss as u16);
+        if !self.has(Agreed::SACK) {
+            // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
+            let fewer = before.saturating_sub(self.rtx.packets_out);
+            self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
+        }
         let Some(entry) = self.rtx.get(index).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
@@ -522,7 +533,9 @@ impl Tcb {
 
     /// How many segments one large one has at most (Linux `tcp_tso_segs`).
     fn max_large_segments(&self, cx: &Cx<'_>, mss: usize) -> u32 {
-        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD);
+        // Linux `tcp_xmit_size_goal`: no more than half of the largest window at once.
+        let half = (self.max_window >> 1) as usize;
+        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD).min(half).max(mss);
         let most = (bytes / mss).max(1) as u32;
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);

@@ -269,7 +269,10 @@ impl End {
         if let Some(socket) = self.socket.filter(|_| !self.closed) {
             self.closed = true;
             self.goal = self.written;
-            self.rude |= self.ending.is_none();
+            let info = self.stack.tcp_info(socket).expect("it is open");
+            // An orphan does not try for as long.
+            let waits = info.state != TcpState::Closed && info.unacked + info.notsent_bytes > 0;
+            self.rude |= self.ending.is_none() || waits;
             self.stack.close(now, socket).expect("it is open");
         }
     }
@@ -561,7 +564,7 @@ impl Pair {
         // What an orphan has to send it tries to send for a shorter time.
         let info = end.stack.tcp_info(socket).expect("it is open");
         let waits = info.state != TcpState::Closed && info.unacked + info.notsent_bytes > 0;
-        if end.shut && end.ending.is_some() && !waits {
+        if end.deaf || end.shut && end.ending.is_some() && !waits {
             end.close(now);
         }
     }
