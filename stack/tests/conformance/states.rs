@@ -56,6 +56,7 @@ pub const SYNCHRONIZED: [At; 9] = [
 pub struct Setup {
     pub config: Config,
     pub mtu: usize,
+    pub seed: u64,
     pub options: TcpOptions,
     pub backlog: usize,
     /// The peer's initial sequence number.
@@ -77,6 +78,7 @@ impl Setup {
         Setup {
             config,
             mtu: 1500,
+            seed: 1,
             options: TcpOptions::default(),
             backlog: 16,
             irs: 1_000_000,
@@ -105,7 +107,7 @@ impl Setup {
 
     /// A host with nothing on it yet.
     pub fn bench(&self) -> Bench {
-        Bench::with(self.config.clone(), self.mtu)
+        Bench::seeded(self.config.clone(), self.mtu, self.seed)
     }
 
     /// A connection in this state.

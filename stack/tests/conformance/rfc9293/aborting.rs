@@ -95,7 +95,10 @@ fn timestamps_allow_reuse() {
         (Setup::full(), TimeWaitReuse::Loopback, 1100, false),
         (Setup::plain(), TimeWaitReuse::On, 1100, false),
     ] {
-        let mut conn = setup.options(|options| options.reuse_addr = true).config(|config| config.tcp.tw_reuse = reuse).at(At::SynSent);
+        let mut conn = setup
+            .options(|options| options.reuse_addr = true)
+            .config(|config| config.tcp.tw_reuse = reuse)
+            .at(At::SynSent);
         let syn_ack = conn.syn().flags(SYN_ACK).ack(conn.snd_nxt);
         conn.rcv_nxt += 1;
         conn.challenged(&syn_ack);
