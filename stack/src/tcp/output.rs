@@ -194,7 +194,9 @@ impl Tcb {
         let end = data_end + u32::from(fin);
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
-        marks.set(Marks::PSH, len > 0 && data_end == self.push_seq);
+        // What ends a large segment is pushed, so that a receiver that merges segments waits for
+        // no more (Linux `__tcp_transmit_skb`).
+        marks.set(Marks::PSH, len > mss || (len > 0 && data_end == self.push_seq));
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -237,6 +239,9 @@ impl Tcb {
         }
         if self.has(Agreed::ECN_DEMAND_CWR) {
             flags |= TcpFlags::ECE;
+        }
+        if len > mss {
+            flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);
         if len > 0 {
@@ -476,7 +481,6 @@ impl Tcb {
         self.segs_out += u32::from(segments);
         let id = self.ip_id;
         self.ip_id = self.ip_id.wrapping_add(segments);
-        let is_syn = emit.flags.contains(TcpFlags::SYN);
         cx.out.push_back(Outgoing {
             packet,
             src,
@@ -486,8 +490,8 @@ impl Tcb {
             mark: self.ip.mark,
             link: self.ip.bind_link,
             pmtu: self.ip.pmtu_discovery,
-            // Linux numbers the packets of a connection; a SYN-ACK is atomic (RFC 6864 §4.1).
-            ident: Some(if is_syn && emit.flags.contains(TcpFlags::ACK) { 0 } else { id }),
+            // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
+            ident: Some(id),
         });
     }
 
