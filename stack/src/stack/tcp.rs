@@ -152,11 +152,11 @@ impl Stack {
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
         let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
         let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
-        let src = self.ipv4.source_of(&mut self.core, &flow)?;
-        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        // RFC 9293 §3.9.2.3: no connections to many, whether the socket may broadcast or not.
         if self.core.is_for_many(remote) {
             return Err(SocketError::NetworkUnreachable);
         }
+        let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
         let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
         let isn = self.choose_port(id, src, remote, remote_port)?;
