@@ -572,7 +572,7 @@ impl Conn {
     }
 
     /// Leaves this connection for one from another port of the peer's, which has yet to begin.
-    pub fn from_port(&mut self, remote: u16) -> Flow {
+    pub fn leave_for(&mut self, remote: u16) -> Flow {
         let zero = SeqNumber(0);
         let mut flow = Flow {
             socket: None,

@@ -196,7 +196,7 @@ fn closing_a_listener_resets_its_connections() {
     let mut conn = Conn::listen(Setup::plain());
     let mut flows = Vec::new();
     for port in [4001, 4002, 4003] {
-        flows.push(conn.from_port(port));
+        flows.push(conn.leave_for(port));
         let syn = conn.syn();
         let answer = conn.one(&syn);
         conn.snd_nxt = answer.seq + 1;
@@ -250,7 +250,7 @@ fn orphans_try_less_often() {
 
 fn orphans_are_limited() {
     let mut conn = Setup::plain().config(|config| config.tcp.max_orphans = 1).at(At::Established);
-    let mut first = conn.from_port(4001);
+    let mut first = conn.leave_for(4001);
     conn.shake(false);
     conn.swap(&mut first);
     let heard = conn.close();

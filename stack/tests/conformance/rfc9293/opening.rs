@@ -133,7 +133,7 @@ fn syn_received_remembers_where_it_came_from() {
     let (now, listener) = (conn.bench.lab.now(), conn.listener.expect("a listener"));
     assert_eq!(conn.stack().accept(now, listener).err(), Some(SocketError::WouldBlock));
     assert_eq!(conn.stack().take_error(listener), Ok(None), "the listener is none the wiser");
-    conn.from_port(4001);
+    conn.leave_for(4001);
     conn.shake(false);
     conn.expect(At::Established);
     let mut conn = Setup::plain().at(At::SynCrossed);
@@ -152,7 +152,7 @@ fn a_listener_disturbs_no_connection() {
     conn.listener = Some(second);
     conn.feed(&[1; 10]);
     assert_eq!(conn.read(), [1; 10]);
-    let mut old = conn.from_port(4001);
+    let mut old = conn.leave_for(4001);
     conn.shake(false);
     conn.swap(&mut old);
     assert_eq!(conn.write(&[2; 10])[0].dst_port, PEER_PORT);
@@ -168,9 +168,9 @@ fn listening_goes_on_beside_connections() {
     let listening = conn.stack().listen(now, listener, 5);
     assert_eq!(listening, Ok(()), "beside a connection that is being opened");
     conn.heard();
-    conn.from_port(4001);
+    conn.leave_for(4001);
     conn.shake(true);
-    conn.from_port(4002);
+    conn.leave_for(4002);
     conn.shake(false);
     conn.expect(At::Established);
     let syn = Seg { dst: ALSO_US, ..Seg::to_host(4003, 81, SYN) };
