@@ -4,10 +4,10 @@ use tapping_stack::route::Route;
 use tapping_stack::time::Duration;
 use tapping_stack::wire::tcp_options::kinds;
 use tapping_stack::wire::{Protocol, SeqNumber};
-use tapping_stack::{SocketError, SocketId};
+use tapping_stack::{Shutdown, SocketError, SocketId, TcpState};
 
 use crate::host::{ALSO_US, PEER, US};
-use crate::lab::{ip, ip_frame, ipv4};
+use crate::lab::{Lab, ip, ip_frame, ipv4};
 use crate::segment::*;
 use crate::states::*;
 
@@ -119,11 +119,65 @@ fn simultaneous_open_makes_one_connection() {
         conn.feed(&[2; 10]);
         assert_eq!(conn.read(), [2; 10]);
     }
+    two_hosts_at_once();
     // Their ACK brings data with it.
     let mut conn = Setup::full().at(At::SynCrossed);
     conn.feed(&[3; 10]);
     conn.expect(At::Established);
     assert_eq!(conn.read(), [3; 10]);
+}
+
+/// Both ends are ours: they open, talk and close at the same moments.
+fn two_hosts_at_once() {
+    let mut lab = Lab::new();
+    let wire = lab.segment();
+    let addrs = [US, PEER];
+    let hosts = ["a", "b"].map(|name| lab.host(name));
+    let mut links = Vec::new();
+    for (host, addr) in hosts.iter().zip(addrs) {
+        links.push(lab.attach(*host, wire, &format!("{addr}/24")));
+    }
+    for n in [0, 1] {
+        let mac = lab.mac(hosts[1 - n], links[1 - n]);
+        lab.know(hosts[n], links[n], addrs[1 - n], mac);
+    }
+    lab.run_for(Duration::from_secs(60));
+    let now = lab.now();
+    let mut sockets = Vec::new();
+    for n in [0, 1] {
+        let stack = lab.stack(hosts[n]);
+        let socket = stack.open_tcp().expect("room for a socket");
+        stack.bind(socket, (addrs[n], 5000).into()).expect("a free port");
+        stack.connect(now, socket, (addrs[1 - n], 5000).into()).expect("a route");
+        sockets.push(socket);
+    }
+    let expect = |lab: &mut Lab, state: TcpState| {
+        for n in [0, 1] {
+            assert_eq!(lab.stack(hosts[n]).tcp_state(sockets[n]), Ok(state));
+        }
+    };
+    expect(&mut lab, TcpState::SynSent);
+    lab.run_for(Duration::from_millis(100));
+    expect(&mut lab, TcpState::Established);
+    let now = lab.now();
+    for n in [0, 1] {
+        assert_eq!(lab.stack(hosts[n]).send(now, sockets[n], &[n as u8; 100]), Ok(100));
+    }
+    lab.run_for(Duration::from_millis(100));
+    let now = lab.now();
+    for n in [0, 1] {
+        let mut buffer = [9; 200];
+        assert_eq!(lab.stack(hosts[n]).receive(now, sockets[n], &mut buffer), Ok(100));
+        assert_eq!(buffer[..100], [1 - n as u8; 100]);
+    }
+    for n in [0, 1] {
+        lab.stack(hosts[n]).shutdown(now, sockets[n], Shutdown::Write).expect("connected");
+    }
+    lab.run_for(Duration::from_secs(1));
+    for host in hosts {
+        assert_eq!(lab.stack(host).tcp_counts().1, 1, "both are in TIME-WAIT");
+        assert_eq!(lab.snapshot(host).tcp.retrans_segs, 0, "without a retransmission");
+    }
 }
 
 fn syn_received_remembers_where_it_came_from() {
