@@ -24,8 +24,13 @@ mod segment;
 mod states;
 mod talk;
 
+mod rfc1122_udp;
+mod rfc2018;
 mod rfc2883;
+mod rfc3522;
+mod rfc4015;
 mod rfc5482;
+mod rfc5682;
 mod rfc5927;
 mod rfc5961;
 mod rfc6093;
@@ -39,6 +44,7 @@ mod rfc8985;
 mod rfc9293;
 mod rfc9406;
 mod rfc9438;
+mod rfc9937;
 
 use table::Group;
 
@@ -70,6 +76,10 @@ const TABLE: &[Group] = &[
     rfc2883::GROUP,
     rfc6675::GROUP,
     rfc8985::GROUP,
+    rfc9937::GROUP,
+    rfc5682::GROUP,
+    rfc3522::GROUP,
+    rfc4015::GROUP,
     rfc7323::GROUP,
     rfc7323_paws::GROUP,
     rfc6691::GROUP,
