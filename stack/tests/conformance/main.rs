@@ -26,19 +26,27 @@ mod talk;
 
 mod rfc1122_udp;
 mod rfc2018;
+mod rfc2861;
 mod rfc2883;
+mod rfc3042;
+mod rfc3168;
+mod rfc3465;
 mod rfc3522;
 mod rfc4015;
 mod rfc5482;
+mod rfc5681;
 mod rfc5682;
 mod rfc5927;
 mod rfc5961;
 mod rfc6093;
 mod rfc6298;
+mod rfc6582;
 mod rfc6675;
 mod rfc6691;
+mod rfc6928;
 mod rfc7323;
 mod rfc7323_paws;
+mod rfc7661;
 mod rfc768;
 mod rfc8985;
 mod rfc9293;
@@ -72,6 +80,14 @@ const TABLE: &[Group] = &[
     rfc5482::GROUP,
     rfc6093::GROUP,
     rfc6298::GROUP,
+    rfc5681::GROUP,
+    rfc6582::GROUP,
+    rfc3042::GROUP,
+    rfc6928::GROUP,
+    rfc3465::GROUP,
+    rfc2861::GROUP,
+    rfc7661::GROUP,
+    rfc3168::GROUP,
     rfc2018::GROUP,
     rfc2883::GROUP,
     rfc6675::GROUP,

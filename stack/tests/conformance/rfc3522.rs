@@ -42,7 +42,8 @@ fn an_older_echo_shows_a_spurious_retransmit() {
         assert_eq!(conn.window().1, 5);
         conn.ack_echoing(10, original);
         assert!(conn.window().1 > 1000, "SACK {sack}: ssthresh is as before");
-        assert!(conn.window().0 >= 10);
+        // Without SACK the state is kept until more is acknowledged, and the window with it.
+        assert!(conn.window().0 >= if sack { 10 } else { 6 });
         assert_eq!(conn.ext().tcp_full_undo, 1);
     }
 }

@@ -101,7 +101,7 @@ fn the_second_ack_shows_it_was_spurious() {
     // A SACK tells the same.
     let mut conn = timed_out(Setup::default(), 30);
     conn.sack(0, &[(3, 4)]);
-    assert_eq!((conn.ext().tcp_spurious_rtos, conn.info().ca_state), (1, CaState::Open));
+    assert_eq!((conn.ext().tcp_spurious_rtos, conn.info().ca_state), (1, CaState::Disorder));
 }
 
 fn a_sudden_delay_resends_one() {
@@ -118,10 +118,9 @@ fn a_sudden_delay_resends_one() {
         let mut now = path.lab.now();
         let step = Duration::from_millis(1);
         let hold = Duration::from_millis(700);
-        path.lab.link_mut(path.wire).set_script(
-            End::B,
-            Some(Box::new(move |_, _| Verdict::Hold(hold))),
-        );
+        path.lab
+            .link_mut(path.wire)
+            .set_script(End::B, Some(Box::new(move |_, _| Verdict::Hold(hold))));
         while now < until {
             path.run(step);
             now = path.lab.now();
