@@ -102,8 +102,8 @@ impl Stack {
             id,
             addr: tcb.tuple.local,
             port,
-            ip: tcb.ip.clone(),
-            options: tcb.options,
+            ip: (*tcb.ip).clone(),
+            options: *tcb.options,
             backlog,
             port_locked: tcb.port_locked,
             requests: 0,
@@ -540,11 +540,23 @@ impl Stack {
         let mut options = *self.tcp_options(id)?;
         change(&mut options);
         options.check()?;
-        if let Ok(listener) = self.core.tcp.sockets.listener_mut(id) {
+        let sockets = &mut self.core.tcp.sockets;
+        if let Ok(listener) = sockets.listener_mut(id) {
             listener.options = options;
+            let request = listener.bind_request();
+            sockets.ports.update(id.index, &request);
             return Ok(());
         }
-        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))
+        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))?;
+        let sockets = &mut self.core.tcp.sockets;
+        let tcb = sockets.tcb(id)?;
+        if tcb.bound_port {
+            let addr =
+                if tcb.hashed || tcb.bound_addr { tcb.tuple.local } else { Ipv4Addr::UNSPECIFIED };
+            let request = tcb.bind_request(addr, tcb.tuple.local_port);
+            sockets.ports.update(id.index, &request);
+        }
+        Ok(())
     }
 
     /// How many connections and listeners there are, orphans included, and how many connections in

@@ -25,6 +25,7 @@ mod states;
 mod talk;
 
 mod rfc1122_udp;
+mod rfc1337;
 mod rfc2018;
 mod rfc2861;
 mod rfc2883;
@@ -39,6 +40,7 @@ mod rfc5682;
 mod rfc5927;
 mod rfc5961;
 mod rfc6093;
+mod rfc6191;
 mod rfc6298;
 mod rfc6582;
 mod rfc6675;
@@ -66,6 +68,9 @@ const TABLE: &[Group] = &[
     rfc9293::acks::GROUP,
     rfc9293::reset::GROUP,
     rfc9293::closing::GROUP,
+    rfc9293::aborting::GROUP,
+    rfc1337::GROUP,
+    rfc6191::GROUP,
     rfc5961::GROUP,
     rfc5927::GROUP,
     rfc9293::push::GROUP,
