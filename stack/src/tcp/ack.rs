@@ -338,7 +338,11 @@ impl Tcb {
             if !sent.is(Marks::SACKED) {
                 if self.has(Agreed::SACK) {
                     self.rate.count_delivered(packets);
-                    self.rack_advance(cx.now, &sent);
+                    // An echo of an earlier time is for the original (RFC 8985 §6.2 step 2); a
+                    // selective acknowledgment echoes what came in order.
+                    if !sent.is(Marks::EVER_RETRANS) || !self.echoes_before(sent.sent_at) {
+                        self.rack_advance(cx.now, &sent);
+                    }
                 }
                 let again = sent.is(Marks::EVER_RETRANS);
                 self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);

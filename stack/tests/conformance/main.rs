@@ -27,22 +27,34 @@ mod talk;
 mod rfc1122_udp;
 mod rfc1337;
 mod rfc2018;
+mod rfc2861;
 mod rfc2883;
+mod rfc3042;
+mod rfc3168;
+mod rfc3465;
+mod rfc3522;
+mod rfc4015;
 mod rfc5482;
+mod rfc5681;
+mod rfc5682;
 mod rfc5927;
 mod rfc5961;
 mod rfc6093;
 mod rfc6191;
 mod rfc6298;
+mod rfc6582;
 mod rfc6675;
 mod rfc6691;
+mod rfc6928;
 mod rfc7323;
 mod rfc7323_paws;
+mod rfc7661;
 mod rfc768;
 mod rfc8985;
 mod rfc9293;
 mod rfc9406;
 mod rfc9438;
+mod rfc9937;
 
 use table::Group;
 
@@ -77,10 +89,22 @@ const TABLE: &[Group] = &[
     rfc5482::GROUP,
     rfc6093::GROUP,
     rfc6298::GROUP,
+    rfc5681::GROUP,
+    rfc6582::GROUP,
+    rfc3042::GROUP,
+    rfc6928::GROUP,
+    rfc3465::GROUP,
+    rfc2861::GROUP,
+    rfc7661::GROUP,
+    rfc3168::GROUP,
     rfc2018::GROUP,
     rfc2883::GROUP,
     rfc6675::GROUP,
     rfc8985::GROUP,
+    rfc9937::GROUP,
+    rfc5682::GROUP,
+    rfc3522::GROUP,
+    rfc4015::GROUP,
     rfc7323::GROUP,
     rfc7323_paws::GROUP,
     rfc6691::GROUP,
