@@ -194,7 +194,8 @@ impl Tcb {
         let handshake = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
         if self.snd_wnd == 0 && !self.orphan && !handshake {
             // The peer has shrunk its window below what it had accepted.
-            if cx.now - self.last_ack_at > cx.config.rto_max {
+            if self.shrunk_window_timed_out(cx) {
+                cx.ext.tcp_abort_on_timeout += 1;
                 self.fail(cx, SocketError::TimedOut);
                 return;
             }
@@ -287,6 +288,22 @@ impl Tcb {
             false => user,
         };
         cx.now - since + TIMEOUT_MIN / 2 >= limit
+    }
+
+    /// Whether to give up on a peer that has taken its window back (Linux
+    /// `tcp_rtx_probe0_timed_out`): its ACKs are no progress to the user timeout.
+    fn shrunk_window_timed_out(&self, cx: &Cx<'_>) -> bool {
+        let user = self.options.user_timeout;
+        let retransmitting =
+            self.recovery.retrans_stamp.map_or(Duration::ZERO, |since| cx.now - since);
+        let mut limit = cx.config.rto_max * 2;
+        if !user.is_zero() {
+            if retransmitting >= user {
+                return true;
+            }
+            limit = limit.min(user);
+        }
+        cx.now - self.last_ack_at > limit && retransmitting > limit
     }
 
     /// RFC 9293 §3.8.6.1, Linux `tcp_probe_timer`.
