@@ -55,7 +55,12 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn new(name: impl Into<String>, script: impl Into<String>) -> Self {
-        Scenario { name: name.into(), script: script.into(), differs: None, window_slack: WINDOW_SLACK }
+        Scenario {
+            name: name.into(),
+            script: script.into(),
+            differs: None,
+            window_slack: WINDOW_SLACK,
+        }
     }
 
     pub fn differs(mut self, why: &'static str) -> Self {
@@ -237,8 +242,6 @@ pub fn group<'a>(
     scripts: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) {
     all.extend(
-        scripts
-            .into_iter()
-            .map(|(name, script)| Scenario::new(format!("{kind}: {name}"), script)),
+        scripts.into_iter().map(|(name, script)| Scenario::new(format!("{kind}: {name}"), script)),
     );
 }

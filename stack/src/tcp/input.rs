@@ -304,7 +304,8 @@ impl Tcb {
     /// Our SYN-ACK is not acknowledged: SYN-RECEIVED, or FIN-WAIT-1 when the application has closed
     /// already (RFC 9293 §3.10.4).
     fn is_opening(&self) -> bool {
-        self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN))
+        self.state == TcpState::SynReceived
+            || self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN))
     }
 
     /// Our SYN-ACK is acknowledged (RFC 9293 §3.10.7.4 step 5, SYN-RECEIVED).
@@ -312,17 +313,20 @@ impl Tcb {
         self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
         self.snd_wl1 = seg.seq;
         self.max_window = self.snd_wnd;
+        self.sync_mss(self.pmtu);
         if self.state == TcpState::SynReceived {
             self.set_state(cx, TcpState::Established);
         }
         self.establish(cx);
         if seg.syn() {
-            self.send_ack(cx, AckReason::Handshake);
+            // The SYN is there already, and is answered as any duplicate.
+            self.set_duplicate(cx, seg.seq, seg.seq + 1);
         }
     }
 
     fn acceptable_syn_ack_ack(&self, seg: &Segment) -> bool {
-        seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt)
+        let unsent = self.rtx.is_empty() && seg.ack == self.snd_una;
+        unsent || (seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt))
     }
 
     /// What an acknowledgment means to the state (RFC 9293 §3.10.7.4 step 5).

@@ -222,7 +222,8 @@ impl World {
         let Ok(socket) = self.stack.open_tcp() else { return };
         if input.bool() {
             // From a known port, so that connections meet their old selves.
-            let _ = self.stack.set_tcp_options(self.now, socket, |options| options.reuse_addr = true);
+            let _ =
+                self.stack.set_tcp_options(self.now, socket, |options| options.reuse_addr = true);
             let from = SocketAddr::new(IpAddr::V4(OWN), 5000 + input.u16() % 2);
             let _ = self.stack.bind(socket, from);
         }
@@ -454,9 +455,8 @@ impl World {
     fn peer_of(&self, socket: SocketId) -> Option<Peer> {
         let SocketAddr::V4(remote) = self.stack.peer_addr(socket).ok()? else { return None };
         let to = self.stack.local_addr(socket).ok()?.port();
-        let known = |peer: &&Peer| {
-            (peer.addr, peer.port, peer.to) == (*remote.ip(), remote.port(), to)
-        };
+        let known =
+            |peer: &&Peer| (peer.addr, peer.port, peer.to) == (*remote.ip(), remote.port(), to);
         self.peers.iter().rfind(known).cloned()
     }
 
@@ -695,8 +695,7 @@ impl World {
             assert!(info.snd_cwnd > 0 && info.snd_mss > 0, "{info:?}");
             assert!(info.rcv_wnd <= 1 << 30 && info.buffers.1 <= 256 << 10, "{info:?}");
             let corked = self.stack.tcp_options(socket).is_ok_and(|options| options.cork);
-            if state != TcpState::Closed
-                && (info.unacked > 0 || info.notsent_bytes > 0 && !corked)
+            if state != TcpState::Closed && (info.unacked > 0 || info.notsent_bytes > 0 && !corked)
             {
                 waits = Some(info);
             }

@@ -143,7 +143,8 @@ impl End {
         let flags = input.u8();
         let flag = |bit: u8| flags & 1 << bit != 0;
         let (sizes, maxseg) = (input.u8(), 88 + input.u16() % 1400);
-        let size = |bits: u8| [None, Some(2048), Some(16_384), Some(262_144)][usize::from(bits & 3)];
+        let size =
+            |bits: u8| [None, Some(2048), Some(16_384), Some(262_144)][usize::from(bits & 3)];
         let changed = self.stack.set_tcp_options(now, socket, |options| {
             options.nodelay = flag(0);
             options.cork = flag(1) && flag(2);
@@ -438,9 +439,8 @@ impl Pair {
             228..244 => {
                 // With the one that flew last, if it goes the same way.
                 let last = self.flying.iter().rev().find(|(_, (other, _))| *other == to);
-                let joined = last.and_then(|(key, (_, first))| {
-                    Some((*key, wire::join(first, &bytes)?))
-                });
+                let joined =
+                    last.and_then(|(key, (_, first))| Some((*key, wire::join(first, &bytes)?)));
                 match joined {
                     Some((key, joined)) if joined.len() <= 65_535 => {
                         self.flying.insert(key, (to, joined));
@@ -473,7 +473,8 @@ impl Pair {
         let Some(next) = self.next() else { return };
         self.now = self.now.max(next);
         let mut arrived = [Vec::new(), Vec::new()];
-        while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= self.now) {
+        while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= self.now)
+        {
             let (to, bytes) = entry.remove();
             arrived[to].push(Packet::from_slice(&bytes));
         }
@@ -589,7 +590,8 @@ impl Pair {
             assert!(end.read <= other.written, "end {n} read more than was written");
             match end.ending {
                 Some(Ending::Whole) if !end.deaf => assert_eq!(
-                    end.read, other.written,
+                    end.read,
+                    other.written,
                     "end {n} saw the end of the stream: {}",
                     self.describe()
                 ),

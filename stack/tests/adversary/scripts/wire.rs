@@ -68,7 +68,8 @@ pub fn join(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
     let (a, b) = (headers(first)?, headers(second)?);
     let (one, two) = (first.len() - a, second.len() - b);
     let barrier = TcpFlags::SYN | TcpFlags::RST | TcpFlags::URG;
-    let hard = flags(first).intersects(barrier | TcpFlags::FIN) || flags(second).intersects(barrier);
+    let hard =
+        flags(first).intersects(barrier | TcpFlags::FIN) || flags(second).intersects(barrier);
     let addresses = first[12..24] == second[12..24];
     let follows = seq(first).wrapping_add(one as u32) == seq(second);
     if hard || !addresses || !follows || two == 0 || a + one + two > usize::from(u16::MAX) {
