@@ -34,6 +34,8 @@ impl Tcb {
             cx.pool.put(packet);
             return Ok(());
         }
+        // A SYN comes before the data, which is cut off with it where it is old.
+        let start = seg.seq + u32::from(seg.syn());
         if self.has(Agreed::ECN) && seg.is(TcpFlags::CWR) {
             self.agreed.remove(Agreed::ECN_DEMAND_CWR);
             // Linux tcp_ecn_accept_cwr: the sender's window is small now, so do not delay.
@@ -49,7 +51,7 @@ impl Tcb {
             return Err((packet, DropReason::TcpOldData));
         }
         let window = self.receive_window();
-        if seg.seq.ge(self.rcv_nxt + window) {
+        if start.ge(self.rcv_nxt + window) {
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }
@@ -58,7 +60,7 @@ impl Tcb {
         }
         if self.rx.memory() + packet.true_size() > self.memory_limit() {
             self.prune(cx, packet.true_size());
-            let is_next = seg.seq.le(self.rcv_nxt);
+            let is_next = start.le(self.rcv_nxt);
             let full = self.rx.memory() >= self.memory_limit();
             if full && (!is_next || self.rx.readable() > 0) {
                 cx.ext.tcp_rcv_q_drop += 1;
@@ -76,14 +78,14 @@ impl Tcb {
             end = limit;
             fin = false;
         }
-        if seg.seq.gt(self.rcv_nxt) {
+        if start.gt(self.rcv_nxt) {
             self.queue_out_of_order(cx, seg, packet, fin);
             return Ok(());
         }
-        let old = self.rcv_nxt.since(seg.seq);
+        let old = self.rcv_nxt.since(start);
         if old > 0 {
             // Partly old: the new part counts (RFC 2883 §4.1 for the rest).
-            self.set_duplicate(cx, seg.seq, self.rcv_nxt);
+            self.set_duplicate(cx, start, self.rcv_nxt);
             packet.pull(old as usize);
         }
         self.queue_in_order(cx, seg, packet, end, fin);
