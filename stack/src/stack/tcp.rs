@@ -267,7 +267,7 @@ impl Stack {
         data: &[u8],
         flags: SendFlags,
     ) -> Result<usize, SocketError> {
-        self.with_tcb(id, |tcb, cx| tcb.send(cx, data, flags)).map_err(listening)?
+        self.with_tcb(id, |tcb, cx| tcb.send(cx, data, flags)).map_err(not_sending)?
     }
 
     /// As [`send`](Self::send), with flags (send(2)).
@@ -298,7 +298,7 @@ impl Stack {
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, SocketError> {
         self.advance(now);
-        self.with_tcb(id, |tcb, cx| tcb.send_with(cx, max, fill)).map_err(listening)?
+        self.with_tcb(id, |tcb, cx| tcb.send_with(cx, max, fill)).map_err(not_sending)?
     }
 
     /// Receives bytes from a connection; 0 at the end of the stream, when the peer sends no more.
@@ -571,6 +571,14 @@ fn reusable(
     allowed
         && record.ts_recent.is_some()
         && now - record.ts_recent_at > core::time::Duration::from_secs(1)
+}
+
+/// Sending on a listening socket is sending on what is not connected (Linux `tcp_sendmsg`).
+fn not_sending(error: SocketError) -> SocketError {
+    match error {
+        SocketError::InvalidArgument => SocketError::BrokenPipe,
+        error => error,
+    }
 }
 
 /// A listening socket cannot do what only a connection can.
