@@ -86,10 +86,16 @@ fn bulk(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("veth", name), |b| {
             let mut bulk = Bulk::new(Wire::Veth, access);
             b.iter(|| bulk.transfer(BULK));
+            let s = bulk.pair.ends[0].0.snapshot();
+            eprintln!(s.links, s.tcp.out_segs, bulk.pair.ends[0].0.tcp_info(bulk.sockets[0]));
         });
     }
-    group.bench_function(BenchmarkId::new("veth", "smoltcp"), |b| {
-        let mut loopback = smol::Looped::new();
+    group.bench_function(BenchmarkId::new("veth", "smoltcp_loopback"), |b| {
+        let mut loopback = smol::bare_loopback();
+        b.iter(|| loopback.transfer(BULK));
+    });
+    group.bench_function(BenchmarkId::new("veth", "smoltcp_loopback_benchmark"), |b| {
+        let mut loopback = smol::wrapped_loopback();
         b.iter(|| loopback.transfer(BULK));
     });
     for (name, wire) in [("frames", Wire::Frames), ("batches", Wire::Batches)] {

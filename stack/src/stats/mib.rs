@@ -413,10 +413,14 @@ counters! {
         tcp_dsack_ignored_old = "TCPDSACKIgnoredOld",
         /// D-SACK blocks with nothing to undo.
         tcp_dsack_ignored_no_undo = "TCPDSACKIgnoredNoUndo",
+        /// D-SACK blocks for more than was ever sent again.
+        tcp_dsack_ignored_dubious = "TCPDSACKIgnoredDubious",
         /// Timeouts found spurious by F-RTO.
         tcp_spurious_rtos = "TCPSpuriousRTOs",
         /// Connections that found no room in TIME-WAIT.
         tcp_time_wait_overflow = "TCPTimeWaitOverflow",
+        /// ACKs without data that TCP_DEFER_ACCEPT does not count.
+        tcp_defer_accept_drop = "TCPDeferAcceptDrop",
         /// SYNs answered with a cookie because the queue was full.
         tcp_req_q_full_do_cookies = "TCPReqQFullDoCookies",
         /// SYNs dropped because the queue was full.

@@ -72,7 +72,7 @@ fn is_hard(message: Message) -> bool {
 impl Tcb {
     fn icmp_error(&mut self, cx: &mut Cx<'_>, seq: SeqNumber, message: Message, pmtu: Option<u16>) {
         // RFC 5927 §4.1: only about what is in flight.
-        let in_flight = seq.ge(self.snd_una) && seq.le(self.snd_nxt);
+        let in_flight = seq.ge(self.snd_una) && seq.lt(self.snd_nxt);
         if !in_flight || self.state == TcpState::Closed {
             cx.ext.out_of_window_icmps += 1;
             return;
@@ -102,7 +102,6 @@ impl Tcb {
         if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             // RFC 1122 §4.2.3.9 asks to go on for soft errors; Linux tells the application, which
             // waits for connect.
-            cx.tcp.attempt_fails += 1;
             self.fail(cx, error);
             return;
         }

@@ -77,7 +77,6 @@ impl Tcb {
             return disposition;
         }
         self.note_urgent(seg);
-        self.check_ce(seg);
         let mut dropped = None;
         if seg.len > 0 || seg.fin() {
             match self.accepts_text(cx, seg) {
@@ -280,15 +279,11 @@ impl Tcb {
     /// The peer has reset the connection (Linux `tcp_reset`).
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let error = match self.state {
-            TcpState::SynSent => SocketError::ConnectionRefused,
+            // RFC 9293 §3.10.7.4 step 2: also when the SYNs have crossed.
+            TcpState::SynSent | TcpState::SynReceived => SocketError::ConnectionRefused,
             TcpState::CloseWait => SocketError::BrokenPipe,
             _ => SocketError::ConnectionReset,
         };
-        match self.state {
-            TcpState::Established | TcpState::CloseWait => cx.tcp.estab_resets += 1,
-            TcpState::SynSent | TcpState::SynReceived => cx.tcp.attempt_fails += 1,
-            _ => {}
-        }
         self.fail(cx, error);
     }
 
@@ -442,6 +437,12 @@ impl Tcb {
             (false, true) => cx.tcp.curr_estab += 1,
             (true, false) => cx.tcp.curr_estab = cx.tcp.curr_estab.saturating_sub(1),
             _ => {}
+        }
+        // RFC 4022 tcpAttemptFails, tcpEstabResets.
+        if to == TcpState::Closed {
+            let attempt = matches!(from, TcpState::SynSent | TcpState::SynReceived);
+            cx.tcp.attempt_fails += u64::from(attempt);
+            cx.tcp.estab_resets += u64::from(counted(from));
         }
         cx.see(self.id, TcpEvent::State { from, to });
     }

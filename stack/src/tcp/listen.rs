@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
 use super::Cx;
-use super::config::{EcnMode, SynCookies};
+use super::config::{EcnMode, SynCookies, TcpConfig};
 use super::connect::{DEFAULT_MSS, HEADERS, Start, initial_rcv_mss};
 use super::cookies::{CookieOptions, decode_timestamp, encode_timestamp};
 use super::isn::Secrets;
@@ -24,6 +24,8 @@ use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
 use super::timewait::Reply;
 use super::window::initial_window;
+use crate::packet::LinkId;
+use crate::socket::ports::BindRequest;
 use crate::socket::{SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::timer::TimerId;
@@ -43,6 +45,8 @@ pub(crate) struct Listener {
     pub(crate) ip: SocketOptions,
     pub(crate) options: TcpOptions,
     pub(crate) backlog: usize,
+    /// The port was asked for by number.
+    pub(crate) port_locked: bool,
     /// Handshakes in progress.
     pub(crate) requests: usize,
     /// Connections that wait for accept, oldest first.
@@ -50,10 +54,34 @@ pub(crate) struct Listener {
     pub(crate) last_overflow: Option<Instant>,
 }
 
+/// How many timeouts of a SYN-ACK it takes for so long to pass (Linux `secs_to_retrans`).
+fn timeouts_within(span: Duration, config: &TcpConfig) -> u8 {
+    let (mut timeout, mut passed, mut count) = (config.rto_init, Duration::ZERO, 0u8);
+    while passed < span && count < u8::MAX {
+        passed += timeout;
+        timeout = (timeout * 2).min(config.rto_max);
+        count += 1;
+    }
+    count
+}
+
 impl Listener {
     /// Linux `sk_acceptq_is_full`.
     pub(crate) fn accept_queue_is_full(&self) -> bool {
         self.accept_queue.len() > self.backlog
+    }
+
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self) -> BindRequest {
+        BindRequest {
+            addr: self.addr,
+            port: self.port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: true,
+            connecting: false,
+        }
     }
 
     /// Linux `inet_csk_reqsk_queue_is_full`.
@@ -101,6 +129,11 @@ pub(crate) struct Request {
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
     pub(crate) mark: u32,
+    pub(crate) link: Option<LinkId>,
+    /// `TCP_DEFER_ACCEPT`, as a number of timeouts.
+    pub(crate) defer: u8,
+    /// SYN-ACKs sent again at most.
+    pub(crate) max_retries: u8,
 }
 
 /// What is done with a SYN.
@@ -249,6 +282,9 @@ impl Listener {
             tos: self.ip.tos,
             ttl: self.ip.ttl,
             mark: self.ip.mark,
+            link: self.ip.bind_link,
+            defer: timeouts_within(self.options.defer_accept, config),
+            max_retries: self.options.syncnt.unwrap_or(config.synack_retries),
         }
     }
 
@@ -345,7 +381,7 @@ impl Request {
     }
 
     fn reply(&self) -> Reply {
-        Reply { tuple: self.tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link: None }
+        Reply { tuple: self.tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link: self.link }
     }
 
     /// Judges a segment (Linux `tcp_check_req`).
@@ -369,10 +405,7 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.end.ge(rcv_nxt)
-            && seg.seq.le(rcv_nxt + self.rcv_wnd)
-            && (seg.seq != seg.end || seg.seq.ge(rcv_nxt));
-        if paws_reject || !in_window {
+        if paws_reject || !seg.is_in_window(rcv_nxt, self.rcv_wnd) {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
             }
@@ -404,7 +437,24 @@ impl Request {
         if !seg.has_ack() {
             return RequestOutcome::Drop;
         }
+        // Linux: an ACK alone is not what TCP_DEFER_ACCEPT waits for.
+        if self.retries < self.defer && seg.end == rcv_nxt {
+            self.acked = true;
+            cx.ext.tcp_defer_accept_drop += 1;
+            return RequestOutcome::Drop;
+        }
         RequestOutcome::Complete
+    }
+
+    /// Whether the handshake has taken too long (Linux `syn_ack_recalc`).
+    pub(crate) fn has_expired(&self) -> bool {
+        let waited = self.defer == 0 || !self.acked || self.retries >= self.defer;
+        self.retries >= self.max_retries && waited
+    }
+
+    /// Whether the SYN-ACK is to be sent again: not while only the data is missing.
+    pub(crate) fn is_to_be_repeated(&self) -> bool {
+        self.defer == 0 || !self.acked || self.retries + 1 >= self.defer
     }
 
     fn is_rate_limited(&mut self, cx: &Cx<'_>) -> bool {
@@ -486,6 +536,10 @@ impl Request {
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

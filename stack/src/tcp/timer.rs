@@ -155,7 +155,10 @@ impl Tcb {
         if let Some((kind, at)) = self.timers.rtx
             && at <= cx.now
         {
-            self.timers.rtx = None;
+            // The other two look at what has fired to tell how long the next one is to run.
+            if matches!(kind, RtxTimer::Retransmit | RtxTimer::ZeroWindowProbe) {
+                self.timers.rtx = None;
+            }
             match kind {
                 RtxTimer::Retransmit => self.retransmit_timeout(cx),
                 RtxTimer::LossProbe => {

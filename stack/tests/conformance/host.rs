@@ -21,8 +21,16 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let (mut lab, host, link, tester) =
-            Lab::with_tester_and(&format!("{US}/24"), Config::default());
+        Bench::with(Config::default(), 1500)
+    }
+
+    /// With settings for the host and an MTU for its link.
+    pub fn with(config: Config, mtu: usize) -> Self {
+        let mut lab = Lab::new();
+        let segment = lab.segment();
+        let host = lab.host_with("a", config);
+        let link = lab.attach_with_mtu(host, segment, &format!("{US}/24"), mtu);
+        let tester = lab.tester(segment);
         lab.know(host, link, PEER, tester.mac);
         let now = lab.now();
         let also = format!("{ALSO_US}/24").parse().expect("an address");

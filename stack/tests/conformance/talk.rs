@@ -494,8 +494,7 @@ impl Talk {
                 }
                 TcpOption::Sack(blocks) => {
                     let blocks = blocks.iter();
-                    seg.sack =
-                        blocks.map(|b| (b.left.since(isn), b.right.since(isn))).collect();
+                    seg.sack = blocks.map(|b| (b.left.since(isn), b.right.since(isn))).collect();
                 }
                 _ => {}
             }
