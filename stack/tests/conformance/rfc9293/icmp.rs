@@ -83,7 +83,7 @@ fn soft_errors_do_not_abort() {
         Message::DestinationUnreachable(Unreachable::SourceRouteFailed),
         Message::TimeExceeded(TimeExceeded::Transit),
         Message::TimeExceeded(TimeExceeded::Reassembly),
-        Message::ParameterProblem { pointer: 1 },
+        Message::ParameterProblem { code: 0, pointer: 1 },
     ] {
         t.inject_icmp(message, 1, 8);
         assert_eq!(t.state(), TcpState::Established, "{message:?}");
@@ -113,7 +113,7 @@ fn hard_errors_abort_only_connecting() {
     // Too long a segment is no reason either way: it is cut.
     let mut t = Talk::passive(Setup::default());
     t.sent(1460);
-    let message = Unreachable::FragmentationNeeded { next_hop_mtu: 1000 };
+    let message = Unreachable::FragmentationNeeded { mtu: 1000 };
     t.inject_icmp(Message::DestinationUnreachable(message), 1, 8);
     assert_eq!(t.state(), TcpState::Established);
     assert_eq!(t.heard()[0].range(), (1, 960));
@@ -123,7 +123,7 @@ fn source_quench_is_discarded() {
     let mut t = Talk::passive(Setup::default());
     t.sent(16_000);
     let before = t.info();
-    t.inject_icmp(Message::Other { icmp_type: 4, code: 0, rest: [0; 4] }, 1, 8);
+    t.inject_icmp(Message::SourceQuench, 1, 8);
     let after = t.info();
     assert_eq!((after.snd_cwnd, after.snd_ssthresh), (before.snd_cwnd, before.snd_ssthresh));
     assert_eq!((t.state(), t.error()), (TcpState::Established, None));
