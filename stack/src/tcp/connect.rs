@@ -165,12 +165,13 @@ impl Tcb {
     ) -> Disposition {
         if seg.has_ack() {
             if seg.ack.le(self.snd_una) || seg.ack.gt(self.snd_nxt) {
-                if seg.rst() {
-                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
-                }
-                // An old connection on the other side: it is reset, then ours may be made.
+                // An old connection on the other side: it is reset, or says that it was; then ours
+                // may be made.
                 if self.retransmits == 0 {
                     self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + TIMEOUT_MIN));
+                }
+                if seg.rst() {
+                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
                 }
                 return Disposition::Reset(packet, DropReason::TcpInvalidAck);
             }

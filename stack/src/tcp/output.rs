@@ -202,7 +202,9 @@ impl Tcb {
         marks.set(Marks::FIN, fin);
         // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
         let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
-        if len > 0 && (data_end == self.push_seq || overdue) {
+        // And so does what ends a large segment, for receivers that merge segments (Linux
+        // `__tcp_transmit_skb`).
+        if len > mss || (len > 0 && (data_end == self.push_seq || overdue)) {
             marks |= Marks::PSH;
             self.pushed_seq = data_end;
         }
@@ -248,6 +250,9 @@ impl Tcb {
         }
         if self.has(Agreed::ECN_DEMAND_CWR) {
             flags |= TcpFlags::ECE;
+        }
+        if len > mss {
+            flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);
         if len > 0 {
@@ -495,7 +500,6 @@ impl Tcb {
         self.segs_out += u32::from(segments);
         let id = self.ip_id;
         self.ip_id = self.ip_id.wrapping_add(segments);
-        let is_syn = emit.flags.contains(TcpFlags::SYN);
         cx.out.push_back(Outgoing {
             packet,
             src,
@@ -505,8 +509,8 @@ impl Tcb {
             mark: self.ip.mark,
             link: self.ip.bind_link,
             pmtu: self.ip.pmtu_discovery,
-            // Linux numbers the packets of a connection; a SYN-ACK is atomic (RFC 6864 §4.1).
-            ident: Some(if is_syn && emit.flags.contains(TcpFlags::ACK) { 0 } else { id }),
+            // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
+            ident: Some(id),
         });
     }
 
