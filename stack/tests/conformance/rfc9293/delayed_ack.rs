@@ -147,6 +147,8 @@ fn a_connection_begins_with_quick_acks() {
     let mut t = bulk(Setup::default());
     let seg = Seg { flags: ACK, ..t.data(1460) };
     assert_eq!(t.exchange(seg), []);
+    t.read_all();
+    t.silent();
     t.set(|options| options.quickack = Some(true));
     assert_eq!(t.one().ack, t.peer_nxt, "what is owed goes at once");
     // And a conversation ends them.

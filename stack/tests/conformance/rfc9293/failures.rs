@@ -104,7 +104,7 @@ fn congestion_control_is_there() {
         t.next(secs(60));
         t.heard();
         times.push(t.now);
-        eprintln!("{:?}", t.info());
+        let i = t.info(); eprintln!("{:?} cwnd {} unacked {} lost {} retrans {} retransmits {} {:?} ssthresh {}", t.now, i.snd_cwnd, i.unacked, i.lost, i.retrans, i.retransmits, i.ca_state, i.snd_ssthresh);
     }
     let info = t.info();
     assert_eq!(info.snd_cwnd, 1);
@@ -248,6 +248,7 @@ fn r2_is_beyond_100_seconds() {
         let ack = t.seg();
         t.inject(ack);
         assert_eq!(t.info().unacked, 0);
+        t.heard();
         assert_eq!(ranges(&t.sent(500)), [(501, 500)]);
     }
 }
