@@ -153,7 +153,7 @@ fn rounding_does_not_retract() {
     t.inject(ack);
     t.heard();
     // Our own segments still have the number that is next.
-    let data = t.data(10);
+    let data = Seg { ack: 1500, win: 0, ..t.data(10) };
     let ack = t.exchange(data);
     assert_eq!((ack[0].is_ack(), ack[0].seq), (true, 2001));
     let ack = Seg { win: 60, ..t.seg() };

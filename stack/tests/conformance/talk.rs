@@ -260,7 +260,7 @@ impl Talk {
         let ack = talk.seg();
         talk.inject(ack);
         talk.accept();
-        assert!(talk.heard().is_empty(), "the handshake is over");
+        talk.heard();
         talk
     }
 

@@ -90,21 +90,21 @@ fn congestion_control_is_there() {
     let buffer = |options: &mut TcpOptions| options.send_buffer = Some(1 << 20);
     t.set(buffer);
     assert_eq!(t.sent(200_000).len(), 10, "the initial window");
-    // Slow start: two more for each that is acknowledged.
+    // Slow start: two more for each that is acknowledged, though not always at once.
     t.run(millis(10));
+    let mut more = 0;
     for n in 1..=10u32 {
         let ack = Seg { ack: 1 + n * 1000, ..t.seg() };
-        let sent = t.exchange(ack);
-        assert!(sent.len() <= 2, "{}", sent.len());
+        more += t.exchange(ack).len();
+        assert!(more <= 2 * n as usize, "{more} for {n}");
     }
-    assert_eq!(t.info().snd_cwnd, 20);
+    assert_eq!((t.info().snd_cwnd, more), (20, 20));
     // A timeout: one segment, and the timer doubles.
     let mut times = Vec::new();
     for _ in 0..6 {
         t.next(secs(60));
         t.heard();
         times.push(t.now);
-        let i = t.info(); eprintln!("{:?} cwnd {} unacked {} lost {} retrans {} retransmits {} {:?} ssthresh {}", t.now, i.snd_cwnd, i.unacked, i.lost, i.retrans, i.retransmits, i.ca_state, i.snd_ssthresh);
     }
     let info = t.info();
     assert_eq!(info.snd_cwnd, 1);
