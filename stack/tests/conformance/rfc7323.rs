@@ -145,18 +145,18 @@ fn window_scale_elsewhere_is_ignored() {
 
 /// The right edge of a peer that rounds down moves left by less than a unit.
 fn rounding_does_not_retract() {
-    let setup = Setup { mss: Some(1000), wscale: Some(10), window: 2, ..Setup::default() };
+    let setup = Setup { mss: Some(1000), wscale: Some(7), window: 16, ..Setup::default() };
     let mut t = Talk::passive(setup);
     assert_eq!(ranges(&t.sent(10_000)), [(1, 1000), (1001, 1000)]);
-    // 1500 are acknowledged and 1548 left: 1024 are said, which end before what is in flight does.
-    let ack = Seg { ack: 1500, win: 0, ..t.seg() };
+    // 99 of 2048 are left, and rounded down to none: that ends before what is in flight does.
+    let ack = Seg { ack: 1950, win: 0, ..t.seg() };
     t.inject(ack);
     t.heard();
     // Our own segments still have the number that is next.
-    let data = Seg { ack: 1500, win: 0, ..t.data(10) };
+    let data = Seg { ack: 1950, win: 0, ..t.data(10) };
     let ack = t.exchange(data);
     assert_eq!((ack[0].is_ack(), ack[0].seq), (true, 2001));
-    let ack = Seg { win: 60, ..t.seg() };
+    let ack = Seg { win: 500, ..t.seg() };
     let sent = t.exchange(ack);
     assert_eq!(sent.last().map(Seg::end), Some(10_001), "{:?}", ranges(&sent));
     assert_eq!(t.state(), TcpState::Established);
@@ -310,7 +310,8 @@ fn echoes_measure_new_data_only() {
     let before = t.info().rtt;
     // Duplicates and window updates with an echo of long ago.
     for win in [500, 501, 502] {
-        let ack = Seg { ack: 1, win, ts: Some((t.peer_clock(), old.wrapping_sub(5000))), ..t.seg() };
+        let ack =
+            Seg { ack: 1, win, ts: Some((t.peer_clock(), old.wrapping_sub(5000))), ..t.seg() };
         t.inject(ack);
     }
     assert_eq!(t.info().rtt, before);

@@ -123,7 +123,8 @@ fn the_value_is_checked_first() {
 
 fn only_acceptable_segments_update() {
     let far = |t: &Talk| t.peer_clock().wrapping_add(0x4000_0000);
-    let cases: [(&str, fn(&Talk) -> Seg); 5] = [
+    type Make = fn(&Talk) -> Seg;
+    let cases: [(&str, Make); 5] = [
         ("beyond the window", |t| t.data_at(t.peer_nxt + 10_000_000, 10)),
         ("before the window", |t| t.data_at(t.peer_nxt.wrapping_sub(1_000_000), 10)),
         ("out of order", |t| t.data_at(t.peer_nxt + 1000, 10)),

@@ -340,7 +340,8 @@ fn ack_is(t: &Talk, number: u64) -> bool {
 }
 
 fn failed_connections_free_their_buffers() {
-    let fails: [(&str, fn(&mut Talk), SocketError); 4] = [
+    type Fail = fn(&mut Talk);
+    let fails: [(&str, Fail, SocketError); 4] = [
         ("never acks", |t| t.run(secs(1100)), SocketError::TimedOut),
         (
             "never reads",
