@@ -108,6 +108,8 @@ impl Tcb {
         if seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
         }
+        // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
+        self.store_timestamp(cx.now, seg);
         let mut state = SackState {
             flags: AckFlags::empty(),
             reord: self.snd_nxt,
