@@ -146,16 +146,16 @@ impl Stack {
             return Ok(());
         }
         let (remote, remote_port) = v4(addr)?;
+        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        if self.core.is_for_many(remote) {
+            return Err(SocketError::NetworkUnreachable);
+        }
         let tcb = self.core.tcp.sockets.tcb(id)?;
         let local = Some(tcb.tuple.local);
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
         let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
         let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
         let src = self.ipv4.source_of(&mut self.core, &flow)?;
-        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
-        if self.core.is_for_many(remote) {
-            return Err(SocketError::NetworkUnreachable);
-        }
         let remote = if remote.is_unspecified() { src } else { remote };
         let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
         self.choose_port(id, src, remote, remote_port)?;

@@ -16,12 +16,28 @@ mod report;
 #[allow(dead_code, unused_imports)]
 mod lab;
 
+#[path = "../scenarios/igmp/bench.rs"]
+#[allow(dead_code)]
+mod igmp_bench;
+
+#[path = "../scenarios/tcp_bench.rs"]
+#[allow(dead_code)]
+mod tcp_bench;
+
 mod congestion;
 mod host;
 mod segment;
 mod states;
 
 mod rfc1122_udp;
+mod rfc1191;
+mod rfc2236;
+mod rfc3376;
+mod rfc4821;
+mod rfc4987;
+mod rfc6056;
+mod rfc6528;
+mod rfc8899;
 mod rfc2018;
 mod rfc5927;
 mod rfc5961;
@@ -70,6 +86,14 @@ const TABLE: &[Group] = &[
     rfc6691::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
+    rfc4987::GROUP,
+    rfc6528::GROUP,
+    rfc6056::GROUP,
+    rfc4821::GROUP,
+    rfc1191::GROUP,
+    rfc8899::GROUP,
     rfc768::GROUP,
     rfc1122_udp::GROUP,
+    rfc2236::GROUP,
+    rfc3376::GROUP,
 ];
