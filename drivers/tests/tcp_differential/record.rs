@@ -19,8 +19,8 @@ const START: Instant = Instant::from_secs(1000);
 /// What a script calls the first timestamp that a connection of the host's sends.
 pub const FIRST_TIMESTAMP: u32 = 1000;
 const REMOTE_ISN: u32 = 0x7fff_f000;
-/// From here on a SYN within a connection is meant to begin another.
-const NEW_CONNECTION: u32 = 1_000_000;
+/// A SYN with one of these within a connection is meant to begin another.
+const NEW_CONNECTIONS: std::ops::Range<u32> = 1_000_000..1 << 31;
 
 /// What a host did, by the event of the script that came before it.
 #[derive(Debug, Default)]
@@ -182,7 +182,7 @@ impl<H: Timed> Recorder<'_, H> {
         if opens && !known {
             self.opened.push(port);
         }
-        if !opens || !known || segment.seq >= NEW_CONNECTION {
+        if !opens || !known || NEW_CONNECTIONS.contains(&segment.seq) {
             return self.peer.emit(&packet);
         }
         segment.flags.0 |= TcpFlags::ACK.bits();
@@ -266,6 +266,10 @@ impl<H: Timed> Recorder<'_, H> {
         let mut window = None;
         if let Body::Tcp(segment) = &mut packet.body {
             window = segment.window.take();
+            if bytes[24..28] == [0; 4] {
+                // What answers a segment without ACK has no number of the host's.
+                segment.seq = 0;
+            }
             for option in segment.options.iter_mut().flatten() {
                 if let Opt::Timestamps(value, _) = option {
                     *value = None;

@@ -339,6 +339,8 @@ counters! {
         paws_active_rejected = "PAWSActive",
         /// Segments refused for their timestamp.
         paws_estab_rejected = "PAWSEstab",
+        /// Segments that complete a handshake refused for the timestamp that they echo.
+        tsecr_rejected = "TSEcrRejected",
         /// ACKs delayed.
         delayed_acks = "DelayedACKs",
         /// Data that came again after it was acknowledged.

@@ -241,7 +241,11 @@ impl Tcb {
             if window != self.snd_wnd {
                 *flags |= AckFlags::WIN_UPDATE;
                 self.snd_wnd = window;
-                self.max_window = self.max_window.max(window);
+                if window > self.max_window {
+                    self.max_window = window;
+                    // Segments may be as large as half of it.
+                    self.sync_mss(self.pmtu);
+                }
             }
             self.snd_wl1 = seg.seq;
         }

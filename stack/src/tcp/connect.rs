@@ -101,6 +101,7 @@ impl Tcb {
         self.snd_nxt = iss;
         self.write_seq = iss;
         self.push_seq = iss;
+        self.pushed_seq = iss;
         self.snd_sml = iss;
         self.snd_up = iss;
         self.ts_offset = start.ts_offset;
@@ -164,12 +165,13 @@ impl Tcb {
     ) -> Disposition {
         if seg.has_ack() {
             if seg.ack.le(self.snd_una) || seg.ack.gt(self.snd_nxt) {
-                if seg.rst() {
-                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
-                }
-                // An old connection on the other side: it is reset, then ours may be made.
+                // An old connection on the other side: it is reset, or says that it was; then ours
+                // may be made.
                 if self.retransmits == 0 {
                     self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + TIMEOUT_MIN));
+                }
+                if seg.rst() {
+                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
                 }
                 return Disposition::Reset(packet, DropReason::TcpInvalidAck);
             }

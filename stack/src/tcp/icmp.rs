@@ -105,8 +105,12 @@ impl Tcb {
             self.fail(cx, error);
             return;
         }
-        // RFC 5927 §5.2, RFC 1122: an established connection outlives what may be forged.
-        self.soft_error = Some(error);
+        // RFC 5927 §5.2, RFC 1122: an established connection outlives what may be forged. Whoever
+        // asked for it (IP_RECVERR) is told at once.
+        match self.ip.receive_errors {
+            true => self.error = Some(error),
+            false => self.soft_error = Some(error),
+        }
     }
 
     /// RFC 6069: an unreachable host is no congestion (Linux `tcp_ld_RTO_revert`).

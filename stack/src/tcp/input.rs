@@ -303,7 +303,8 @@ impl Tcb {
     }
 
     fn acceptable_syn_ack_ack(&self, seg: &Segment) -> bool {
-        seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt)
+        let unsent = self.rtx.is_empty() && seg.ack == self.snd_una;
+        unsent || (seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt))
     }
 
     /// What an acknowledgment means to the state (RFC 9293 §3.10.7.4 step 5).
@@ -319,6 +320,7 @@ impl Tcb {
                 self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
                 self.snd_wl1 = seg.seq;
                 self.max_window = self.snd_wnd;
+                self.sync_mss(self.pmtu);
                 self.set_state(cx, TcpState::Established);
                 self.establish(cx);
                 if seg.syn() {

@@ -197,7 +197,14 @@ impl Tcb {
         let end = data_end + u32::from(fin);
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
-        marks.set(Marks::PSH, len > 0 && data_end == self.push_seq);
+        // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
+        let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
+        // And so does what ends a large segment, for receivers that merge segments (Linux
+        // `__tcp_transmit_skb`).
+        if len > mss || (len > 0 && (data_end == self.push_seq || overdue)) {
+            marks |= Marks::PSH;
+            self.pushed_seq = data_end;
+        }
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -240,6 +247,9 @@ impl Tcb {
         }
         if self.has(Agreed::ECN_DEMAND_CWR) {
             flags |= TcpFlags::ECE;
+        }
+        if len > mss {
+            flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);
         if len > 0 {
@@ -306,7 +316,13 @@ impl Tcb {
         if data(&entry) as usize > limit {
             self.rtx.split(index, entry.seq + limit as u32);
         }
+        let before = self.rtx.packets_out;
         self.rtx.resize(index, mss as u16);
+        if !self.has(Agreed::SACK) {
+            // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
+            let fewer = before.saturating_sub(self.rtx.packets_out);
+            self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
+        }
         let Some(entry) = self.rtx.get(index).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
@@ -480,7 +496,6 @@ impl Tcb {
         self.segs_out += u32::from(segments);
         let id = self.ip_id;
         self.ip_id = self.ip_id.wrapping_add(segments);
-        let is_syn = emit.flags.contains(TcpFlags::SYN);
         cx.out.push_back(Outgoing {
             packet,
             src,
@@ -490,8 +505,8 @@ impl Tcb {
             mark: self.ip.mark,
             link: self.ip.bind_link,
             pmtu: self.ip.pmtu_discovery,
-            // Linux numbers the packets of a connection; a SYN-ACK is atomic (RFC 6864 §4.1).
-            ident: Some(if is_syn && emit.flags.contains(TcpFlags::ACK) { 0 } else { id }),
+            // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
+            ident: Some(id),
         });
     }
 
@@ -522,7 +537,9 @@ impl Tcb {
 
     /// How many segments one large one has at most (Linux `tcp_tso_segs`).
     fn max_large_segments(&self, cx: &Cx<'_>, mss: usize) -> u32 {
-        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD);
+        // Linux `tcp_xmit_size_goal`: no more than half of the largest window at once.
+        let half = (self.max_window >> 1) as usize;
+        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD).min(half).max(mss);
         let most = (bytes / mss).max(1) as u32;
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);

@@ -10,6 +10,7 @@ use super::rtt::RttEstimator;
 use super::rtx_queue::RtxQueue;
 use super::segment::FourTuple;
 use super::send_buf::SendBuffer;
+use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
 use crate::socket::{SocketError, SocketId, SocketOptions};
@@ -186,8 +187,8 @@ pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) state: TcpState,
     pub(crate) tuple: FourTuple,
-    pub(crate) ip: SocketOptions,
-    pub(crate) options: TcpOptions,
+    pub(crate) ip: Sparse<SocketOptions>,
+    pub(crate) options: Sparse<TcpOptions>,
     /// Nobody has it any more (Linux `SOCK_DEAD`).
     pub(crate) orphan: bool,
     /// Nobody has accepted it yet: the listener.
@@ -228,6 +229,8 @@ pub(crate) struct Tcb {
     pub(crate) write_seq: SeqNumber,
     /// A segment that ends here carries PSH.
     pub(crate) push_seq: SeqNumber,
+    /// End of the last segment that carried PSH (`pushed_seq`).
+    pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
     /// FIN is queued: it is the last number before `write_seq`.
@@ -339,8 +342,8 @@ impl Tcb {
             id,
             state: TcpState::Closed,
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
-            ip,
-            options,
+            ip: Sparse::new(ip),
+            options: Sparse::new(options),
             orphan: false,
             listener: None,
             hashed: false,
@@ -364,6 +367,7 @@ impl Tcb {
             max_window: 0,
             write_seq: zero,
             push_seq: zero,
+            pushed_seq: zero,
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,

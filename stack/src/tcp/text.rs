@@ -18,6 +18,8 @@ use crate::wire::tcp_options::SackBlock;
 const DUP_ACKS_BEFORE_COMPRESSION: u8 = 3;
 /// Linux `TCP_MIN_MSS`.
 const MIN_MSS: u16 = 88;
+/// One of Linux's with `HZ=1000`.
+const TICK: Duration = Duration::from_millis(1);
 
 impl Tcb {
     /// Takes the payload of a segment; `packet`'s bytes are that payload. Returns the packet when
@@ -386,7 +388,9 @@ impl Tcb {
 
     /// Linux `tcp_send_delayed_ack`.
     fn delay_ack(&mut self, cx: &mut Cx<'_>) {
-        let mut ato = self.ack.ato.max(ATO_MIN);
+        // Before any data there is nothing to learn by waiting: FIN alone is acknowledged with the
+        // next tick.
+        let mut ato = self.ack.ato.max(TICK);
         if ato > ATO_MIN {
             let mut most = Duration::from_millis(500);
             if self.ack.pingpong || self.ack.pending.contains(AckPending::PUSHED) {

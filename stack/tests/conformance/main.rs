@@ -25,31 +25,42 @@ mod igmp_bench;
 mod tcp_bench;
 
 mod congestion;
+mod conn;
 mod host;
+mod path;
 mod segment;
 mod states;
 
 mod rfc1122_udp;
 mod rfc1191;
+mod rfc2018;
 mod rfc2236;
 mod rfc3376;
 mod rfc4821;
 mod rfc4987;
+mod rfc5927;
+mod rfc5961;
 mod rfc6056;
 mod rfc6528;
 mod rfc8899;
-mod rfc2018;
-mod rfc5927;
-mod rfc5961;
 mod talk;
 
+mod rfc1122_udp;
+mod rfc1337;
+mod rfc2018;
+mod rfc2883;
 mod rfc5482;
+mod rfc5927;
+mod rfc5961;
 mod rfc6093;
+mod rfc6191;
 mod rfc6298;
+mod rfc6675;
 mod rfc6691;
 mod rfc7323;
 mod rfc7323_paws;
 mod rfc768;
+mod rfc8985;
 mod rfc9293;
 mod rfc9406;
 mod rfc9438;
@@ -66,6 +77,9 @@ const TABLE: &[Group] = &[
     rfc9293::acks::GROUP,
     rfc9293::reset::GROUP,
     rfc9293::closing::GROUP,
+    rfc9293::aborting::GROUP,
+    rfc1337::GROUP,
+    rfc6191::GROUP,
     rfc5961::GROUP,
     rfc5927::GROUP,
     rfc9293::push::GROUP,
@@ -81,6 +95,9 @@ const TABLE: &[Group] = &[
     rfc6093::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc2883::GROUP,
+    rfc6675::GROUP,
+    rfc8985::GROUP,
     rfc7323::GROUP,
     rfc7323_paws::GROUP,
     rfc6691::GROUP,

@@ -1,7 +1,7 @@
 //! RFC 3376, IGMP version 3, from the host's side.
 
-use tapping_stack::wire::RecordType::{Allow, Block, IsExclude, IsInclude, ToExclude, ToInclude};
 use tapping_stack::Config;
+use tapping_stack::wire::RecordType::{Allow, Block, IsExclude, IsInclude, ToExclude, ToInclude};
 use tapping_stack::wire::checksum::checksum;
 use tapping_stack::wire::igmp::types;
 use tapping_stack::wire::{MacAddr, Protocol};

@@ -176,11 +176,9 @@ fn data_with_the_cookie_is_taken() {
 }
 
 fn cookie_modes() {
-    for (mode, answered, cookies, requests) in [
-        (SynCookies::Off, 2, 0, 2),
-        (SynCookies::WhenFull, 5, 3, 2),
-        (SynCookies::Always, 5, 5, 0),
-    ] {
+    for (mode, answered, cookies, requests) in
+        [(SynCookies::Off, 2, 0, 2), (SynCookies::WhenFull, 5, 3, 2), (SynCookies::Always, 5, 5, 0)]
+    {
         let mut wire = with_cookies(mode);
         wire.listener(80, 2);
         let answers = (1..=5).filter(|port| half(&mut wire, *port).is_some()).count();
@@ -256,8 +254,7 @@ fn syn_acks_are_repeated() {
 fn a_reset_removes_one_request() {
     let mut wire = Wire::new();
     let listener = wire.listener(80, 100);
-    let peers: Vec<Peer> =
-        (1..=50).map(|port| half(&mut wire, port).expect("a SYN-ACK")).collect();
+    let peers: Vec<Peer> = (1..=50).map(|port| half(&mut wire, port).expect("a SYN-ACK")).collect();
     wire.give_quietly(&peers[20].seg(TcpFlags::RST));
     assert_eq!((wire.stack().tcp_counts().2, wire.ext().embryonic_rsts), (49, 1));
     // Not by a number that does not fit.

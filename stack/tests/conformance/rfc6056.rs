@@ -42,9 +42,8 @@ fn ports_come_from_the_range() {
     assert_eq!(Config::default().tcp.port_range, (32_768, 60_999));
     for (first, last) in [(40_000, 40_063), (40_001, 40_063), (50_000, 50_000)] {
         let mut wire = with_range(first, last);
-        let ports: BTreeSet<u16> = (first..=last)
-            .map(|_| connect(&mut wire, (PEER, 80)).expect("a free port"))
-            .collect();
+        let ports: BTreeSet<u16> =
+            (first..=last).map(|_| connect(&mut wire, (PEER, 80)).expect("a free port")).collect();
         assert!(ports.into_iter().eq(first..=last), "each once");
         assert_eq!(connect(&mut wire, (PEER, 80)), Err(SocketError::AddressNotAvailable));
     }

@@ -148,7 +148,7 @@ impl End {
         let changed = self.stack.set_tcp_options(now, socket, |options| {
             options.nodelay = flag(0);
             options.cork = flag(1) && flag(2);
-            options.quickack = flag(3);
+            options.quickack = Some(flag(3));
             options.keepalive = flag(4);
             options.maxseg = flag(5).then_some(maxseg);
             options.rcvlowat = if flag(6) { 1000 } else { 1 };
@@ -269,7 +269,10 @@ impl End {
         if let Some(socket) = self.socket.filter(|_| !self.closed) {
             self.closed = true;
             self.goal = self.written;
-            self.rude |= self.ending.is_none();
+            let info = self.stack.tcp_info(socket).expect("it is open");
+            // An orphan does not try for as long.
+            let waits = info.state != TcpState::Closed && info.unacked + info.notsent_bytes > 0;
+            self.rude |= self.ending.is_none() || waits;
             self.stack.close(now, socket).expect("it is open");
         }
     }
@@ -362,7 +365,7 @@ impl Pair {
                     let changed = end.stack.set_tcp_options(now, socket, |options| {
                         options.cork = flags & 1 != 0;
                         options.nodelay = flags & 2 != 0;
-                        options.quickack = flags & 4 != 0;
+                        options.quickack = Some(flags & 4 != 0);
                         options.keepalive = flags & 8 != 0;
                         if flags & 16 != 0 {
                             options.receive_buffer = Some(1 << (flags >> 5) << 10);
@@ -561,7 +564,7 @@ impl Pair {
         // What an orphan has to send it tries to send for a shorter time.
         let info = end.stack.tcp_info(socket).expect("it is open");
         let waits = info.state != TcpState::Closed && info.unacked + info.notsent_bytes > 0;
-        if end.shut && end.ending.is_some() && !waits {
+        if end.deaf || end.shut && end.ending.is_some() && !waits {
             end.close(now);
         }
     }

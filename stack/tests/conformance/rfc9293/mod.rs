@@ -1,5 +1,6 @@
 //! RFC 9293, Transmission Control Protocol. The labels are those of its Appendix B.
 
+pub mod aborting;
 pub mod acceptable;
 pub mod acks;
 pub mod closing;
