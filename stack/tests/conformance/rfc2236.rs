@@ -34,12 +34,14 @@ conformance! {
         => a_wrong_checksum_is_ignored;
 }
 
-const GROUP_2: &str = "239.1.2.4";
+/// The group that the bench speaks of.
+const CHANNEL: &str = crate::igmp_bench::GROUP;
+const OTHER_CHANNEL: &str = "239.1.2.4";
 
 fn messages_have_ttl_1_and_router_alert() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.join(GROUP);
-    bench.leave(GROUP);
+    bench.join(CHANNEL);
+    bench.leave(CHANNEL);
     let packets: Vec<Vec<u8>> = bench
         .lab
         .heard_ip(bench.tester)
@@ -56,25 +58,25 @@ fn messages_have_ttl_1_and_router_alert() {
 fn joining_reports() {
     let mut bench = Bench::beside(IgmpVersion::V2);
     let start = bench.lab.now();
-    bench.join(GROUP);
+    bench.join(CHANNEL);
     bench.lab.run_for(secs(100));
     let heard = bench.timed();
     assert_eq!(heard.len(), 2);
-    assert!(heard.iter().all(|(_, said)| *said == Said::V2(ip(GROUP))));
+    assert!(heard.iter().all(|(_, said)| *said == Said::V2(ip(CHANNEL))));
     assert_eq!(heard[0].0, start);
     assert!(heard[1].0 <= start + secs(10), "the unsolicited report interval");
 }
 
 fn queries_are_answered_after_a_delay() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     let mut delays = Vec::new();
     for _ in 0..30 {
         let start = bench.lab.now();
         bench.query_old(40, "0.0.0.0");
         bench.lab.run_for(secs(10));
         let [(at, said)] = <[_; 1]>::try_from(bench.timed()).expect("one answer");
-        assert_eq!(said, Said::V2(ip(GROUP)));
+        assert_eq!(said, Said::V2(ip(CHANNEL)));
         delays.push(at - start);
     }
     assert!(delays.iter().all(|delay| *delay <= secs(4)), "{delays:?}");
@@ -84,33 +86,33 @@ fn queries_are_answered_after_a_delay() {
 
 fn reports_of_others_suppress() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.joined(GROUP);
-    bench.joined(GROUP_2);
+    bench.joined(CHANNEL);
+    bench.joined(OTHER_CHANNEL);
     bench.query_old(100, "0.0.0.0");
-    bench.other_reports(types::V2_REPORT, GROUP);
-    assert_eq!(bench.said_within(secs(60)), [Said::V2(ip(GROUP_2))], "this one only");
+    bench.other_reports(types::V2_REPORT, CHANNEL);
+    assert_eq!(bench.said_within(secs(60)), [Said::V2(ip(OTHER_CHANNEL))], "this one only");
 }
 
 fn leaving_is_told() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.joined(GROUP);
-    bench.leave(GROUP);
+    bench.joined(CHANNEL);
+    bench.leave(CHANNEL);
     // The bench checks that it goes to 224.0.0.2.
-    assert_eq!(bench.said_within(secs(60)), [Said::Leave(ip(GROUP))]);
-    bench.joined(GROUP);
-    bench.other_reports(types::V2_REPORT, GROUP);
-    bench.leave(GROUP);
+    assert_eq!(bench.said_within(secs(60)), [Said::Leave(ip(CHANNEL))]);
+    bench.joined(CHANNEL);
+    bench.other_reports(types::V2_REPORT, CHANNEL);
+    bench.leave(CHANNEL);
     assert_eq!(bench.said_within(secs(60)), [], "another one has reported since");
 }
 
 fn a_sooner_query_shortens_the_delay() {
     for _ in 0..5 {
         let mut bench = Bench::beside(IgmpVersion::V2);
-        bench.joined(GROUP);
+        bench.joined(CHANNEL);
         let start = bench.lab.now();
         bench.query_old(250, "0.0.0.0");
-        bench.query_old(2, GROUP);
-        bench.query_old(250, GROUP);
+        bench.query_old(2, CHANNEL);
+        bench.query_old(250, CHANNEL);
         bench.lab.run_for(secs(60));
         let heard = bench.timed();
         assert_eq!(heard.len(), 1);
@@ -129,54 +131,54 @@ fn all_systems_is_not_reported() {
 
 fn version_1_routers() {
     let mut bench = Bench::beside(IgmpVersion::V1);
-    bench.join(GROUP);
+    bench.join(CHANNEL);
     bench.quiet();
-    bench.leave(GROUP);
+    bench.leave(CHANNEL);
     assert_eq!(bench.said_within(secs(20)), [], "version 1 knows no leave");
     bench.lab.run_for(secs(200));
     bench.query_old(10, "0.0.0.0");
-    bench.join(GROUP_2);
-    assert_eq!(bench.said()[0], Said::V1(ip(GROUP_2)));
-    bench.leave(GROUP_2);
+    bench.join(OTHER_CHANNEL);
+    assert_eq!(bench.said()[0], Said::V1(ip(OTHER_CHANNEL)));
+    bench.leave(OTHER_CHANNEL);
     bench.lab.run_for(secs(300));
     bench.said();
-    bench.join(GROUP_2);
+    bench.join(OTHER_CHANNEL);
     assert!(!matches!(bench.said()[0], Said::V1(_)), "no such router for 260 s");
 }
 
 fn longer_messages_are_taken() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     // Of queries the length tells the version (RFC 3376 §7.1); a report may be longer.
     let mut report = vec![0; igmp::HEADER_LEN];
-    igmp::emit(types::V2_REPORT, 0, ip(GROUP), &mut report);
+    igmp::emit(types::V2_REPORT, 0, ip(CHANNEL), &mut report);
     report.extend_from_slice(&[1, 2, 3, 4]);
     report[2..4].fill(0);
     let sum = checksum(&report);
     report[2..4].copy_from_slice(&sum.to_be_bytes());
-    bench.query_old(100, GROUP);
-    bench.give(OTHER, GROUP, &report);
+    bench.query_old(100, CHANNEL);
+    bench.give(OTHER, CHANNEL, &report);
     assert_eq!(bench.said_within(secs(60)), [], "the long report suppresses ours");
     // The sum covers all of it.
     report[8] ^= 1;
-    bench.query_old(100, GROUP);
-    bench.give(OTHER, GROUP, &report);
-    assert_eq!(bench.said_within(secs(60)), [Said::V2(ip(GROUP))]);
+    bench.query_old(100, CHANNEL);
+    bench.give(OTHER, CHANNEL, &report);
+    assert_eq!(bench.said_within(secs(60)), [Said::V2(ip(CHANNEL))]);
 }
 
 fn a_wrong_checksum_is_ignored() {
     let mut bench = Bench::beside(IgmpVersion::V2);
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     let mut message = vec![0; igmp::HEADER_LEN];
-    igmp::emit(types::QUERY, 10, ip(GROUP), &mut message);
-    bench.give(ROUTER, GROUP, &message);
-    assert_eq!(bench.said_within(secs(10)), [Said::V2(ip(GROUP))]);
+    igmp::emit(types::QUERY, 10, ip(CHANNEL), &mut message);
+    bench.give(ROUTER, CHANNEL, &message);
+    assert_eq!(bench.said_within(secs(10)), [Said::V2(ip(CHANNEL))]);
     message[3] ^= 1;
     bench.lab.events(bench.host);
-    let packet = Ip::new(ip(ROUTER), ip(GROUP), Protocol::IGMP, message).ttl(1);
+    let packet = Ip::new(ip(ROUTER), ip(CHANNEL), Protocol::IGMP, message).ttl(1);
     let frame = ip_frame(
         bench.tester.mac,
-        MacAddr::from_ipv4_multicast(ip(GROUP)),
+        MacAddr::from_ipv4_multicast(ip(CHANNEL)),
         &packet.options(&[148, 4, 0, 0]).build(),
     );
     bench.lab.inject(bench.tester, frame);

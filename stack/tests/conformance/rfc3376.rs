@@ -43,6 +43,8 @@ conformance! {
         => large_state_goes_in_several_reports;
 }
 
+/// The group that the bench speaks of.
+const CHANNEL: &str = crate::igmp_bench::GROUP;
 const A: &str = "10.9.0.1";
 const B: &str = "10.9.0.2";
 const C: &str = "10.9.0.3";
@@ -55,7 +57,7 @@ fn packets(bench: &mut Bench) -> Vec<Vec<u8>> {
 
 fn messages_have_ttl_precedence_and_alert() {
     let mut bench = Bench::new();
-    bench.join(GROUP);
+    bench.join(CHANNEL);
     bench.query(1, "0.0.0.0", &[]);
     bench.lab.run_for(secs(5));
     let packets = packets(&mut bench);
@@ -68,11 +70,11 @@ fn messages_have_ttl_precedence_and_alert() {
 
 fn reports_go_to_224_0_0_22() {
     let mut bench = Bench::new();
-    bench.join(GROUP);
+    bench.join(CHANNEL);
     bench.include("232.0.0.1", A);
-    bench.query(1, GROUP, &[]);
+    bench.query(1, CHANNEL, &[]);
     bench.lab.run_for(secs(5));
-    bench.leave(GROUP);
+    bench.leave(CHANNEL);
     let packets = packets(&mut bench);
     assert!(packets.len() >= 4);
     assert!(packets.iter().all(|packet| ipv4(packet).dst() == ip("224.0.0.22")));
@@ -83,7 +85,7 @@ fn changes_are_reported_and_repeated() {
         let mut bench = Bench::new();
         bench.query_with(10, "0.0.0.0", &[], robustness, 125);
         bench.quiet();
-        bench.join(GROUP);
+        bench.join(CHANNEL);
         let told_by = |bench: &mut Bench, expected: Said| {
             let start = bench.lab.now();
             bench.lab.run_for(secs(20));
@@ -97,25 +99,25 @@ fn changes_are_reported_and_repeated() {
             }
             assert_eq!(heard[0].0, start, "at once");
         };
-        told_by(&mut bench, one(ToExclude, GROUP, &[]));
-        bench.block(GROUP, A);
-        told_by(&mut bench, one(Block, GROUP, &[A]));
-        bench.unblock(GROUP, A);
-        told_by(&mut bench, one(Allow, GROUP, &[A]));
-        bench.leave(GROUP);
-        told_by(&mut bench, one(ToInclude, GROUP, &[]));
+        told_by(&mut bench, one(ToExclude, CHANNEL, &[]));
+        bench.block(CHANNEL, A);
+        told_by(&mut bench, one(Block, CHANNEL, &[A]));
+        bench.unblock(CHANNEL, A);
+        told_by(&mut bench, one(Allow, CHANNEL, &[A]));
+        bench.leave(CHANNEL);
+        told_by(&mut bench, one(ToInclude, CHANNEL, &[]));
     }
 }
 
 fn changes_merge() {
     let mut bench = Bench::new();
-    bench.include(GROUP, A);
-    bench.include(GROUP, B);
+    bench.include(CHANNEL, A);
+    bench.include(CHANNEL, B);
     let expected = [
-        one(Allow, GROUP, &[A]),
+        one(Allow, CHANNEL, &[A]),
         // Of A it is the second and last time, of B the first.
-        one(Allow, GROUP, &[A, B]),
-        one(Allow, GROUP, &[B]),
+        one(Allow, CHANNEL, &[A, B]),
+        one(Allow, CHANNEL, &[B]),
     ];
     assert_eq!(bench.said_within(secs(10)), expected);
 }
@@ -123,7 +125,7 @@ fn changes_merge() {
 fn general_queries_are_answered() {
     let mut bench = Bench::new();
     bench.include("232.0.0.1", A);
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     let mut delays = Vec::new();
     for _ in 0..20 {
         let start = bench.lab.now();
@@ -132,7 +134,7 @@ fn general_queries_are_answered() {
         let [(at, said)] = <[_; 1]>::try_from(bench.timed()).expect("one answer for all");
         let Said::V3(mut records) = said else { panic!("{said:?}") };
         records.sort_by_key(|(_, group, _)| *group);
-        let all = [record(IsInclude, "232.0.0.1", &[A]), record(IsExclude, GROUP, &[])];
+        let all = [record(IsInclude, "232.0.0.1", &[A]), record(IsExclude, CHANNEL, &[])];
         assert_eq!(records, all);
         delays.push(at - start);
     }
@@ -144,47 +146,47 @@ fn general_queries_are_answered() {
 fn group_queries_are_answered() {
     let mut bench = Bench::new();
     bench.joined("239.0.0.9");
-    bench.joined(GROUP);
-    bench.query(10, GROUP, &[]);
-    assert_eq!(bench.said_within(secs(5)), [one(IsExclude, GROUP, &[])]);
+    bench.joined(CHANNEL);
+    bench.query(10, CHANNEL, &[]);
+    assert_eq!(bench.said_within(secs(5)), [one(IsExclude, CHANNEL, &[])]);
     bench.query(10, ELSEWHERE, &[]);
     assert_eq!(bench.said_within(secs(5)), []);
 }
 
 fn source_queries_are_answered() {
     let mut bench = Bench::new();
-    bench.include(GROUP, A);
-    bench.include(GROUP, B);
+    bench.include(CHANNEL, A);
+    bench.include(CHANNEL, B);
     bench.quiet();
-    bench.query(10, GROUP, &[B, C]);
-    assert_eq!(bench.said_within(secs(5)), [one(IsInclude, GROUP, &[B])]);
-    bench.query(10, GROUP, &[C]);
+    bench.query(10, CHANNEL, &[B, C]);
+    assert_eq!(bench.said_within(secs(5)), [one(IsInclude, CHANNEL, &[B])]);
+    bench.query(10, CHANNEL, &[C]);
     assert_eq!(bench.said_within(secs(5)), [], "nobody wants that one");
 }
 
 fn interface_state_is_the_union() {
     let mut bench = Bench::new();
     let other = bench.stack().open_raw(Protocol(200)).unwrap();
-    bench.include(GROUP, A);
+    bench.include(CHANNEL, A);
     let (now, link) = (bench.lab.now(), Some(bench.link));
-    bench.stack().join_multicast_source(now, other, addr(GROUP), addr(B), link).unwrap();
+    bench.stack().join_multicast_source(now, other, addr(CHANNEL), addr(B), link).unwrap();
     bench.quiet();
-    bench.query(10, GROUP, &[]);
-    assert_eq!(bench.said_within(secs(5)), [one(IsInclude, GROUP, &[A, B])]);
+    bench.query(10, CHANNEL, &[]);
+    assert_eq!(bench.said_within(secs(5)), [one(IsInclude, CHANNEL, &[A, B])]);
     // One that wants all but A: A is wanted by the other.
     let third = bench.stack().open_raw(Protocol(200)).unwrap();
     let now = bench.lab.now();
-    bench.stack().join_multicast(now, third, addr(GROUP), link).unwrap();
-    bench.stack().block_multicast_source(now, third, addr(GROUP), addr(A), link).unwrap();
-    bench.stack().block_multicast_source(now, third, addr(GROUP), addr(C), link).unwrap();
+    bench.stack().join_multicast(now, third, addr(CHANNEL), link).unwrap();
+    bench.stack().block_multicast_source(now, third, addr(CHANNEL), addr(A), link).unwrap();
+    bench.stack().block_multicast_source(now, third, addr(CHANNEL), addr(C), link).unwrap();
     bench.quiet();
-    bench.query(10, GROUP, &[]);
-    assert_eq!(bench.said_within(secs(5)), [one(IsExclude, GROUP, &[C])]);
+    bench.query(10, CHANNEL, &[]);
+    assert_eq!(bench.said_within(secs(5)), [one(IsExclude, CHANNEL, &[C])]);
 }
 
 fn long_delays_are_coded() {
     let mut bench = Bench::new();
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     let mut longest = secs(0);
     for _ in 0..60 {
         let start = bench.lab.now();
@@ -200,14 +202,14 @@ fn long_delays_are_coded() {
 fn older_queriers_are_followed() {
     let mut bench = Bench::new();
     bench.query_old(100, "0.0.0.0");
-    bench.join(GROUP);
-    assert_eq!(bench.said_within(secs(20)), [Said::V2(ip(GROUP)); 2]);
-    bench.leave(GROUP);
-    assert_eq!(bench.said_within(secs(20)), [Said::Leave(ip(GROUP))]);
+    bench.join(CHANNEL);
+    assert_eq!(bench.said_within(secs(20)), [(); 2].map(|()| Said::V2(ip(CHANNEL))));
+    bench.leave(CHANNEL);
+    assert_eq!(bench.said_within(secs(20)), [Said::Leave(ip(CHANNEL))]);
     // §8.12: twice the query interval of 125 s, and the response interval.
     bench.lab.run_for(secs(261));
-    bench.join(GROUP);
-    assert_eq!(bench.said(), [one(ToExclude, GROUP, &[])]);
+    bench.join(CHANNEL);
+    assert_eq!(bench.said(), [one(ToExclude, CHANNEL, &[])]);
 }
 
 fn all_systems_is_never_reported() {
@@ -220,7 +222,7 @@ fn all_systems_is_never_reported() {
 
 fn queries_without_alert() {
     let mut bench = Bench::new();
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     let mut message = vec![types::QUERY, 10, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0];
     let sum = checksum(&message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -228,13 +230,13 @@ fn queries_without_alert() {
         let packet = Ip::new(ip(src), ip(ALL_SYSTEMS), Protocol::IGMP, message.clone()).ttl(1);
         let mac = MacAddr::from_ipv4_multicast(ip(ALL_SYSTEMS));
         bench.lab.inject(bench.tester, ip_frame(bench.tester.mac, mac, &packet.build()));
-        assert_eq!(bench.said_within(secs(5)), [one(IsExclude, GROUP, &[])], "{src}");
+        assert_eq!(bench.said_within(secs(5)), [one(IsExclude, CHANNEL, &[])], "{src}");
     }
 }
 
 fn cut_queries_are_ignored() {
     let mut bench = Bench::new();
-    bench.joined(GROUP);
+    bench.joined(CHANNEL);
     // Ten bytes; and twelve that count two sources.
     for (len, sources) in [(10, 0), (11, 0), (12, 2), (16, 2)] {
         let mut message = vec![0; len];
