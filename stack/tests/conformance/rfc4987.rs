@@ -144,9 +144,10 @@ fn forged_cookies_are_refused() {
     let peer = half(&mut wire, 9).expect("a SYN-ACK");
     let forged = [
         Seg { ack: peer.ack + 1, ..peer.ack() },
-        Seg { ack: peer.ack - 1, ..peer.ack() },
+        // With fewer numbers off it would be the cookie for another size.
+        Seg { ack: peer.ack - 4, ..peer.ack() },
         Seg { ack: peer.ack + (1 << 24), ..peer.ack() },
-        Seg { seq: peer.seq + 1, ..peer.ack() },
+        Seg { seq: peer.seq + 4, ..peer.ack() },
         Seg { src: core::net::SocketAddrV4::new(PEER, 10), ..peer.ack() },
         Seg { ack: SeqNumber(0), ..peer.ack() },
     ];

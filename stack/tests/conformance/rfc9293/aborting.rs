@@ -96,6 +96,9 @@ fn timestamps_allow_reuse() {
         (Setup::plain(), TimeWaitReuse::On, 1100, false),
     ] {
         let mut conn = setup.config(|config| config.tcp.tw_reuse = reuse).at(At::SynSent);
+        let (now, first) = (conn.bench.lab.now(), conn.socket());
+        let share = |options: &mut tapping_stack::TcpOptions| options.reuse_addr = true;
+        conn.stack().set_tcp_options(now, first, share).expect("a socket");
         let syn_ack = conn.syn().flags(SYN_ACK).ack(conn.snd_nxt);
         conn.rcv_nxt += 1;
         conn.challenged(&syn_ack);
@@ -109,6 +112,8 @@ fn timestamps_allow_reuse() {
         let now = conn.bench.lab.now();
         let socket = conn.stack().open_tcp().expect("a socket");
         let local = conn.local;
+        let share = |options: &mut tapping_stack::TcpOptions| options.reuse_addr = true;
+        conn.stack().set_tcp_options(now, socket, share).expect("a socket");
         conn.stack().bind(socket, (US, local).into()).expect("the port is free for that");
         let connected = conn.stack().connect(now, socket, (PEER, PEER_PORT).into());
         conn.bench.lab.settle();
