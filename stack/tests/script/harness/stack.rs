@@ -480,6 +480,8 @@ fn get(
     let actual = match name {
         "SIOCINQ" | "FIONREAD" => stack.peek(id, &mut vec![0; 1 << 20]).map_or(0, |len| len as i64),
         "SO_ERROR" => i64::from(stack.take_error(id)?.map_or(0, SocketError::errno)),
+        "SO_SNDBUF" => stack.tcp_info(id)?.buffers.0 as i64,
+        "SO_RCVBUF" => stack.tcp_info(id)?.buffers.1 as i64,
         "TCP_MAXSEG" => stack.tcp_info(id)?.snd_mss.into(),
         other => return Ok(Outcome::Wrong(format!("there is no option {other} to read"))),
     };
