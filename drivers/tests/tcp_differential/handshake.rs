@@ -318,7 +318,7 @@ fn connecting(all: &mut Vec<Scenario>) {
         ("a large receive buffer", "0 socket ; set SO_RCVBUF 200000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>"),
         ("a clamped window", "0 socket ; set TCP_WINDOW_CLAMP 10000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>"),
         ("TOS and TTL", "0 socket ; set IP_TOS 184 ; set IP_TTL 3 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 write 10\n+.01 < R 1:1(0) win 0"),
-        ("twice", "0 socket ; connect ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 connect ; connect"),
+        ("twice", "0 socket ; nonblocking ; connect ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 connect ; connect"),
     ]);
 }
 

@@ -130,7 +130,8 @@ impl Tcb {
             }
             let len = match data > mss {
                 true => {
-                    let segs = if burst == Burst::All { max_segs.min(quota) } else { 1 };
+                    let most = max_segs.min(quota).min(self.half_window_segments(mss));
+                    let segs = if burst == Burst::All { most } else { 1 };
                     self.split_point(data, window as usize, mss, segs as usize, nagle)
                 }
                 false => data,
@@ -195,8 +196,14 @@ impl Tcb {
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
         // What ends a large segment is pushed, so that a receiver that merges segments waits for
-        // no more (Linux `__tcp_transmit_skb`).
-        marks.set(Marks::PSH, len > mss || (len > 0 && data_end == self.push_seq));
+        // no more (Linux `__tcp_transmit_skb`); and what is half a window after what was pushed
+        // last (`forced_push`).
+        let forced = data_end.since(self.pushed_seq) > self.max_window >> 1;
+        let pushed = len > 0 && (forced || data_end == self.push_seq);
+        if pushed {
+            self.pushed_seq = data_end;
+        }
+        marks.set(Marks::PSH, pushed || len > mss);
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -527,6 +534,14 @@ impl Tcb {
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);
         wanted.max(cx.config.min_tso_segs).min(most)
+    }
+
+    /// How many segments are half of the peer's largest window (Linux `tcp_bound_to_half_wnd`).
+    fn half_window_segments(&self, mss: usize) -> u32 {
+        match self.max_window > u32::from(super::connect::DEFAULT_MSS) {
+            true => ((self.max_window as usize >> 1) / mss).max(1) as u32,
+            false => (self.max_window as usize / mss).max(1) as u32,
+        }
     }
 
     /// RFC 9293 §3.7.4 with Minshall's modification: a small segment waits only while another

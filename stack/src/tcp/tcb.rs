@@ -228,6 +228,8 @@ pub(crate) struct Tcb {
     pub(crate) write_seq: SeqNumber,
     /// A segment that ends here carries PSH.
     pub(crate) push_seq: SeqNumber,
+    /// What is before this has been pushed.
+    pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
     /// FIN is queued: it is the last number before `write_seq`.
@@ -364,6 +366,7 @@ impl Tcb {
             max_window: 0,
             write_seq: zero,
             push_seq: zero,
+            pushed_seq: zero,
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
