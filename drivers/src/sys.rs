@@ -110,13 +110,7 @@ pub(crate) fn get_option(
     let mut len = value.len() as libc::socklen_t;
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     check(unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            value.as_mut_ptr().cast(),
-            &raw mut len,
-        )
+        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len)
     })?;
     Ok(len as usize)
 }

@@ -79,12 +79,7 @@ pub fn set_socket_option(fd: impl AsFd, level: i32, name: i32, value: i32) -> io
 ///
 /// # Errors
 /// The kernel's.
-pub fn socket_option(
-    fd: impl AsFd,
-    level: i32,
-    name: i32,
-    value: &mut [u8],
-) -> io::Result<usize> {
+pub fn socket_option(fd: impl AsFd, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
     sys::get_option(fd.as_fd(), level, name, value)
 }
 

@@ -55,7 +55,12 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn new(name: impl Into<String>, script: impl Into<String>) -> Self {
-        Scenario { name: name.into(), script: script.into(), differs: None, window_slack: WINDOW_SLACK }
+        Scenario {
+            name: name.into(),
+            script: script.into(),
+            differs: None,
+            window_slack: WINDOW_SLACK,
+        }
     }
 
     pub fn differs(mut self, why: &'static str) -> Self {
@@ -153,6 +158,9 @@ fn judge(scenario: &Scenario, verbose: bool) -> Result<bool, String> {
             .zip(&stack.steps)
             .any(|(kernel, stack)| !same(kernel, stack, scenario.window_slack));
         if verbose {
+            for (k, s) in kernel.steps.iter().zip(&stack.steps) {
+                if !same(k, s, scenario.window_slack) { println!("{k:?}\n{s:?}"); }
+            }
             println!("{}", side_by_side(&kernel, &stack, scenario.window_slack));
         }
         match (different, scenario.differs) {
@@ -237,8 +245,6 @@ pub fn group<'a>(
     scripts: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) {
     all.extend(
-        scripts
-            .into_iter()
-            .map(|(name, script)| Scenario::new(format!("{kind}: {name}"), script)),
+        scripts.into_iter().map(|(name, script)| Scenario::new(format!("{kind}: {name}"), script)),
     );
 }

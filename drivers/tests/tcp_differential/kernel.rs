@@ -81,8 +81,7 @@ impl Kernel {
         netlink.add_address(index, address).map_err(|error| error.to_string())?;
         let poll = Poll::new().map_err(|error| error.to_string())?;
         let fd = sandbox.device.raw_fd().expect("a TAP has a descriptor");
-        let registered =
-            poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE);
+        let registered = poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE);
         registered.map_err(|error| error.to_string())?;
         Ok(Some(Kernel {
             device: sandbox.device,
@@ -176,8 +175,7 @@ impl Host for Kernel {
     fn call(&mut self, _: Instant, fd: i32, op: &Op, new: i32) -> Result<Outcome, i32> {
         if let Op::Socket { .. } = op {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let opened =
-                net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+            let opened = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
             let opened = opened.map_err(Errno::raw_os_error)?;
             self.sockets.insert(new, Socket::new(opened));
             return Ok(Outcome::Value(new.into()));

@@ -11,7 +11,8 @@ use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::{
-    Cx, Found, Listener, Phase, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState, layer,
+    Cx, Found, Listener, Phase, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState,
+    layer,
 };
 use crate::time::Instant;
 use crate::wire::ipv4::Protocol;
@@ -44,9 +45,8 @@ impl Stack {
     pub(super) fn bind_tcp(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
         let (addr, port) = v4(addr)?;
         // Linux takes groups and broadcast addresses, though nothing comes of it.
-        let known = addr.is_unspecified()
-            || self.core.routes.is_local(addr)
-            || self.core.is_for_many(addr);
+        let known =
+            addr.is_unspecified() || self.core.routes.is_local(addr) || self.core.is_for_many(addr);
         let TcpLayer { sockets, .. } = &mut self.core.tcp;
         sockets.get(id)?;
         if !known {
@@ -102,8 +102,8 @@ impl Stack {
             id,
             addr: tcb.tuple.local,
             port,
-            ip: tcb.ip.clone(),
-            options: tcb.options,
+            ip: (*tcb.ip).clone(),
+            options: *tcb.options,
             backlog,
             port_locked: tcb.port_locked,
             requests: 0,
@@ -402,7 +402,9 @@ impl Stack {
         let tcb = self.core.tcp.sockets.tcb_mut(id)?;
         if tcb.phase == Phase::Connecting {
             tcb.phase = match tcb.state {
-                TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => Phase::Disconnecting,
+                TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => {
+                    Phase::Disconnecting
+                }
                 _ => Phase::Connected,
             };
         }
@@ -412,6 +414,11 @@ impl Stack {
             _ => {}
         }
         self.with_tcb(id, |tcb, cx| {
+            if tcb.state == TcpState::SynSent {
+                // Linux inet_shutdown: whichever half, the attempt is over.
+                tcb.fail(cx, SocketError::ConnectionReset);
+                return;
+            }
             if how != Shutdown::Write {
                 tcb.shutdown_receive();
             }
@@ -533,11 +540,23 @@ impl Stack {
         let mut options = *self.tcp_options(id)?;
         change(&mut options);
         options.check()?;
-        if let Ok(listener) = self.core.tcp.sockets.listener_mut(id) {
+        let sockets = &mut self.core.tcp.sockets;
+        if let Ok(listener) = sockets.listener_mut(id) {
             listener.options = options;
+            let request = listener.bind_request();
+            sockets.ports.update(id.index, &request);
             return Ok(());
         }
-        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))
+        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))?;
+        let sockets = &mut self.core.tcp.sockets;
+        let tcb = sockets.tcb(id)?;
+        if tcb.bound_port {
+            let addr =
+                if tcb.hashed || tcb.bound_addr { tcb.tuple.local } else { Ipv4Addr::UNSPECIFIED };
+            let request = tcb.bind_request(addr, tcb.tuple.local_port);
+            sockets.ports.update(id.index, &request);
+        }
+        Ok(())
     }
 
     /// How many connections and listeners there are, orphans included, and how many connections in

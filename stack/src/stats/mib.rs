@@ -415,6 +415,8 @@ counters! {
         tcp_dsack_ignored_old = "TCPDSACKIgnoredOld",
         /// D-SACK blocks with nothing to undo.
         tcp_dsack_ignored_no_undo = "TCPDSACKIgnoredNoUndo",
+        /// D-SACK blocks for more than was ever sent again.
+        tcp_dsack_ignored_dubious = "TCPDSACKIgnoredDubious",
         /// Timeouts found spurious by F-RTO.
         tcp_spurious_rtos = "TCPSpuriousRTOs",
         /// Connections that found no room in TIME-WAIT.

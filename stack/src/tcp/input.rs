@@ -77,7 +77,6 @@ impl Tcb {
             return disposition;
         }
         self.note_urgent(seg);
-        self.check_ce(seg);
         let mut dropped = None;
         if seg.len > 0 || seg.fin() {
             match self.accepts_text(cx, seg) {
@@ -99,7 +98,8 @@ impl Tcb {
             self.answer_probe(cx, seg);
             cx.pool.put(packet);
         }
-        if self.state != TcpState::Closed {
+        // TIME-WAIT has acknowledged the FIN already.
+        if self.state != TcpState::Closed && self.time_wait.is_none() {
             self.data_check(cx, was_blocked);
             self.ack_check(cx);
         }
@@ -221,7 +221,8 @@ impl Tcb {
             return false;
         };
         let Some(stored) = self.ts_recent_at else { return false };
-        if (value.wrapping_sub(self.ts_recent) as i32) >= 0 || now - stored > PAWS_24_DAYS {
+        // Half way round is neither older nor newer.
+        if (self.ts_recent.wrapping_sub(value) as i32) <= 0 || now - stored > PAWS_24_DAYS {
             return false;
         }
         // Linux `tcp_disordered_ack`: a pure ACK of the same window may be reordered by the other
@@ -280,7 +281,8 @@ impl Tcb {
     /// The peer has reset the connection (Linux `tcp_reset`).
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let error = match self.state {
-            TcpState::SynSent => SocketError::ConnectionRefused,
+            // RFC 9293 §3.10.7.4 step 2: also when the SYNs have crossed.
+            TcpState::SynSent | TcpState::SynReceived => SocketError::ConnectionRefused,
             TcpState::CloseWait => SocketError::BrokenPipe,
             _ => SocketError::ConnectionReset,
         };
@@ -296,7 +298,7 @@ impl Tcb {
             return;
         }
         let old = self.ts_recent_at.is_none_or(|stored| now - stored > PAWS_24_DAYS);
-        if old || (value.wrapping_sub(self.ts_recent) as i32) >= 0 {
+        if old || (self.ts_recent.wrapping_sub(value) as i32) <= 0 {
             self.ts_recent = value;
             self.ts_recent_at = Some(now);
         }
@@ -320,6 +322,7 @@ impl Tcb {
                 self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
                 self.snd_wl1 = seg.seq;
                 self.max_window = self.snd_wnd;
+                self.sync_mss(self.pmtu);
                 self.set_state(cx, TcpState::Established);
                 self.establish(cx);
                 if seg.syn() {

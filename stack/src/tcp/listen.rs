@@ -25,6 +25,7 @@ use super::tcb::{Agreed, Tcb};
 use super::timewait::Reply;
 use super::window::initial_window;
 use crate::packet::LinkId;
+use crate::socket::ports::BindRequest;
 use crate::socket::{SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::timer::TimerId;
@@ -68,6 +69,19 @@ impl Listener {
     /// Linux `sk_acceptq_is_full`.
     pub(crate) fn accept_queue_is_full(&self) -> bool {
         self.accept_queue.len() > self.backlog
+    }
+
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self) -> BindRequest {
+        BindRequest {
+            addr: self.addr,
+            port: self.port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: true,
+            connecting: false,
+        }
     }
 
     /// Linux `inet_csk_reqsk_queue_is_full`.
@@ -383,7 +397,7 @@ impl Request {
     pub(crate) fn input(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> RequestOutcome {
         let timestamps = seg.timestamps.filter(|_| self.agreed.contains(Agreed::TIMESTAMPS));
         let paws_reject = timestamps.is_some_and(|(value, _)| {
-            (value.wrapping_sub(self.ts_recent) as i32) < 0 && !seg.rst()
+            (self.ts_recent.wrapping_sub(value) as i32) > 0 && !seg.rst()
         });
         let only_syn = seg.syn() && !seg.has_ack() && !seg.rst();
         if seg.seq == self.irs && only_syn && !paws_reject {
@@ -400,13 +414,8 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        // RFC 9293 §3.10.7.4, first check (Linux `tcp_in_window`).
-        let end = rcv_nxt + self.rcv_wnd;
-        let in_window = seg.seq == rcv_nxt
-            || (seg.end.gt(rcv_nxt) && seg.seq.lt(end))
-            || (seg.seq == end && seg.seq == seg.end);
         let echo_reject = timestamps.is_some_and(|(_, echo)| !self.may_echo(echo));
-        if paws_reject || echo_reject || !in_window {
+        if paws_reject || echo_reject || !seg.is_in_window(rcv_nxt, self.rcv_wnd) {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
             } else if echo_reject {
@@ -550,6 +559,10 @@ impl Request {
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

@@ -39,6 +39,7 @@ mod rtx_queue;
 mod segment;
 mod send_buf;
 mod socket;
+mod sparse;
 pub mod state;
 mod tcb;
 mod text;
@@ -54,6 +55,7 @@ pub(crate) use listen::Listener;
 pub use options::TcpOptions;
 pub(crate) use segment::FourTuple;
 pub use socket::SendFlags;
+pub(crate) use sparse::SharedDefault;
 pub use state::TcpState;
 pub(crate) use tcb::{Phase, Tcb};
 

@@ -139,7 +139,11 @@ impl Tcb {
             if len == 0 && data > 0 {
                 break;
             }
-            sent += self.send_new(cx, len, mss, SendReason::Data);
+            let why = match burst {
+                Burst::Probe => SendReason::LossProbe,
+                Burst::All => SendReason::Data,
+            };
+            sent += self.send_new(cx, len, mss, why);
             if burst != Burst::All {
                 break;
             }
@@ -147,10 +151,14 @@ impl Tcb {
         if rwnd_limited {
             self.chronograph.enter(cx.now, Limited::ReceiveWindow);
         }
+        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
+        if sent > 0 || limited {
+            let policy = self.idle_policy(cx);
+            let ctx = self.cc_context(cx.now);
+            let starved = !self.has_unsent() && self.wants_space;
+            window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
+        }
         if sent == 0 {
-            if cwnd_limited {
-                self.cs.is_cwnd_limited = true;
-            }
             return self.rtx.is_empty() && self.has_unsent();
         }
         if !rwnd_limited {
@@ -162,11 +170,6 @@ impl Tcb {
         if burst != Burst::Probe {
             self.schedule_loss_probe(cx, false);
         }
-        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
-        let policy = self.idle_policy(cx);
-        let ctx = self.cc_context(cx.now);
-        let starved = !self.has_unsent() && self.wants_space;
-        window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
         false
     }
 
@@ -198,8 +201,8 @@ impl Tcb {
         // What ends a large segment is pushed, so that a receiver that merges segments waits for
         // no more (Linux `__tcp_transmit_skb`); and what is half a window after what was pushed
         // last (`forced_push`).
-        let forced = data_end.since(self.pushed_seq) > self.max_window >> 1;
-        let pushed = len > 0 && (forced || data_end == self.push_seq);
+        let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
+        let pushed = len > 0 && (overdue || data_end == self.push_seq);
         if pushed {
             self.pushed_seq = data_end;
         }
@@ -315,7 +318,13 @@ impl Tcb {
         if data(&entry) as usize > limit {
             self.rtx.split(index, entry.seq + limit as u32);
         }
+        let before = self.rtx.packets_out;
         self.rtx.resize(index, mss as u16);
+        if !self.has(Agreed::SACK) {
+            // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
+            let fewer = before.saturating_sub(self.rtx.packets_out);
+            self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
+        }
         let Some(entry) = self.rtx.get(index).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
@@ -327,11 +336,12 @@ impl Tcb {
         cx.tcp.retrans_segs += u64::from(packets);
         self.recovery.total_retrans += packets;
         self.recovery.bytes_retrans += len as u64;
-        if entry.is(Marks::RETRANS) {
-            // Its last copy is taken to be lost (Linux counts it once).
-            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
-        }
         self.rtx.sent_again(index, cx.now, stamp);
+        if why == RetransmitReason::LossProbe {
+            // Nothing is taken to be lost yet: the probe belongs to no recovery.
+            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            return true;
+        }
         self.recovery.retrans_stamp.get_or_insert(cx.now);
         self.recovery.undo_retrans = self.recovery.undo_retrans.max(0) + packets as i32;
         true
@@ -367,12 +377,12 @@ impl Tcb {
             if !self.retransmit(cx, index, quota.min(max_segs), why) {
                 break;
             }
+            let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
             match why {
-                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += 1,
-                _ => cx.ext.tcp_fast_retrans += 1,
+                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += u64::from(packets),
+                _ => cx.ext.tcp_fast_retrans += u64::from(packets),
             }
             if self.cs.in_cwnd_reduction() {
-                let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
                 self.recovery.prr_out += packets;
             }
             rearm |= index == 0 && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
@@ -529,7 +539,9 @@ impl Tcb {
 
     /// How many segments one large one has at most (Linux `tcp_tso_segs`).
     fn max_large_segments(&self, cx: &Cx<'_>, mss: usize) -> u32 {
-        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD);
+        // Linux `tcp_xmit_size_goal`: no more than half of the largest window at once.
+        let half = (self.max_window >> 1) as usize;
+        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD).min(half).max(mss);
         let most = (bytes / mss).max(1) as u32;
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);

@@ -5,8 +5,8 @@
 //! round-trip time, which grows while the peer reports duplicates.
 
 use super::Cx;
-use super::cc::CaState;
-use super::event::{RetransmitReason, SendReason, TcpEvent};
+use super::cc::{CaState, CongestionControl};
+use super::event::RetransmitReason;
 use super::output::Burst;
 use super::output::Nagle;
 use super::rate::RateSample;
@@ -57,8 +57,12 @@ impl Tcb {
     /// Notes a delivered segment (RFC 8985 §6.2 steps 1 and 2).
     pub(crate) fn rack_advance(&mut self, now: Instant, sent: &Sent) {
         let rtt = now - sent.sent_at;
-        // Too fast for the retransmission: this acknowledges the original.
-        if sent.is(Marks::EVER_RETRANS) && self.rtt.min_rtt().is_some_and(|min_rtt| rtt < min_rtt) {
+        // Too fast for the retransmission, or an echo of an earlier time: this acknowledges the
+        // original.
+        if sent.is(Marks::EVER_RETRANS)
+            && (self.rtt.min_rtt().is_some_and(|min_rtt| rtt < min_rtt)
+                || self.echoes_before(sent.sent_at))
+        {
             return;
         }
         self.rack.advanced = true;
@@ -71,7 +75,7 @@ impl Tcb {
 
     /// RFC 8985 §6.2 step 4.
     pub(crate) fn rack_update_reo_wnd(&mut self, rs: &RateSample) {
-        if rs.prior_at.is_none() {
+        if rs.prior_at.is_none() || rs.prior_delivered == 0 {
             return;
         }
         // At most once per round trip.
@@ -131,17 +135,17 @@ impl Tcb {
         timeout
     }
 
-    /// Looks for losses after an ACK that delivered something; tells whether a retransmission was
-    /// found lost (Linux `tcp_rack_mark_lost`).
-    pub(crate) fn rack_mark_lost(&mut self, cx: &mut Cx<'_>) {
+    /// Looks for losses after an ACK that delivered something; tells whether the timer runs for
+    /// those that may still be found (Linux `tcp_rack_mark_lost`).
+    pub(crate) fn rack_mark_lost(&mut self, cx: &mut Cx<'_>) -> bool {
         if !self.rack.advanced {
-            return;
+            return false;
         }
         self.rack.advanced = false;
-        if let Some(timeout) = self.rack_detect_loss(cx) {
-            let timeout = timeout + TIMEOUT_MIN;
-            self.timers.rtx = Some((RtxTimer::Reorder, cx.now + timeout.min(self.rto())));
-        }
+        let Some(timeout) = self.rack_detect_loss(cx) else { return false };
+        let timeout = timeout + TIMEOUT_MIN;
+        self.timers.rtx = Some((RtxTimer::Reorder, cx.now + timeout.min(self.rto())));
+        true
     }
 
     /// The reordering window is over (RFC 8985 §6.3).
@@ -151,7 +155,9 @@ impl Tcb {
         if before != self.rtx.in_flight() {
             if self.cs.ca_state != CaState::Recovery {
                 self.enter_recovery(cx, false);
-                self.cwnd_reduction(1, 0, false);
+                if !self.cc.has_cong_control() {
+                    self.cwnd_reduction(1, 0, false);
+                }
             }
             self.retransmit_lost(cx);
         }
@@ -202,7 +208,6 @@ impl Tcb {
 
     /// Sends a probe: new data, or else the last segment again (RFC 8985 §7.3).
     pub(crate) fn send_loss_probe(&mut self, cx: &mut Cx<'_>) {
-        self.timers.rtx = None;
         if self.tlp.high_seq.is_some() {
             self.rearm_rto(cx);
             return;
@@ -211,7 +216,7 @@ impl Tcb {
         let mss = self.current_mss() as u32;
         let room = self.window_end() - self.snd_nxt;
         if self.has_unsent() && room > 0 && room as u32 >= self.unsent().min(mss) {
-            self.write_xmit(cx, Nagle::Options, Burst::Probe);
+            self.write_xmit(cx, Nagle::Off, Burst::Probe);
         }
         self.tlp.is_retrans = false;
         if self.rtx.packets_out == before {
@@ -220,11 +225,6 @@ impl Tcb {
                 return;
             }
             self.tlp.is_retrans = true;
-        } else {
-            cx.see(
-                self.id,
-                TcpEvent::Sent { seq: self.snd_nxt, len: 0, why: SendReason::LossProbe },
-            );
         }
         self.tlp.high_seq = Some(self.snd_nxt);
         cx.ext.tcp_loss_probes += 1;

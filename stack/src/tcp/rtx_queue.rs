@@ -74,6 +74,9 @@ impl Sent {
     }
 }
 
+/// An empty queue keeps room for as many segments: idle connections are many.
+const KEPT_CAPACITY: usize = 1;
+
 /// The segments in flight, and the sums over their marks.
 #[derive(Debug, Default)]
 pub(crate) struct RtxQueue {
@@ -121,6 +124,10 @@ impl RtxQueue {
         sent.count();
         let packets = u32::from(sent.packets);
         self.packets_out += packets;
+        if self.entries.capacity() == 0 {
+            // A conversation has one segment in flight.
+            self.entries.reserve_exact(KEPT_CAPACITY);
+        }
         self.entries.push_back(sent);
         packets
     }
@@ -129,7 +136,7 @@ impl RtxQueue {
     pub(crate) fn pop(&mut self) -> Option<Sent> {
         let sent = self.entries.pop_front()?;
         self.subtract(&sent);
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
             self.entries = VecDeque::new();
         }
         Some(sent)

@@ -4,6 +4,7 @@ use super::Cx;
 use super::cc::{Congestion, CongestionControl, window};
 use super::options::TcpOptions;
 use super::output::Nagle;
+use super::sparse::Sparse;
 use super::state::TcpState;
 use super::tcb::{AckPending, Limited, Tcb};
 use crate::socket::ports::BindRequest;
@@ -212,8 +213,9 @@ impl Tcb {
     }
 
     /// Takes options over and does what follows from them (Linux `do_tcp_setsockopt`).
-    pub(crate) fn apply_options(&mut self, cx: &mut Cx<'_>, options: TcpOptions) {
-        let old = core::mem::replace(&mut self.options, options);
+    pub(crate) fn apply_options(&mut self, cx: &mut Cx<'_>, mut options: TcpOptions) {
+        let quickack = options.quickack.take();
+        let old = core::mem::replace(&mut self.options, Sparse::new(options));
         let connected = self.state.is_synchronized();
         if options.keepalive != old.keepalive || options.keepidle != old.keepidle {
             self.reset_keepalive(cx);
@@ -261,7 +263,7 @@ impl Tcb {
         if connected && (uncorked || hurried) {
             self.push_pending(cx, if uncorked { Nagle::Off } else { Nagle::Options });
         }
-        match self.options.quickack.take() {
+        match quickack {
             Some(true) => {
                 self.ack.pingpong = false;
                 if connected && self.ack.pending.contains(AckPending::SCHEDULED) {
@@ -277,7 +279,7 @@ impl Tcb {
     /// Makes a closed socket fit for another connection.
     pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
         self.purge(cx);
-        let mut fresh = Tcb::new(self.id, self.ip.clone(), self.options, cx.config, cx.now);
+        let mut fresh = Tcb::new(self.id, (*self.ip).clone(), *self.options, cx.config, cx.now);
         fresh.tuple = self.tuple;
         fresh.bound_port = self.bound_port;
         fresh.port_locked = self.port_locked;

@@ -10,6 +10,7 @@ use super::rtt::RttEstimator;
 use super::rtx_queue::RtxQueue;
 use super::segment::FourTuple;
 use super::send_buf::SendBuffer;
+use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
 use crate::socket::{SocketError, SocketId, SocketOptions};
@@ -168,7 +169,7 @@ pub(crate) struct Recovery {
     /// The degree of reordering, in segments (RFC 8985 §6.2 step 3).
     pub(crate) reordering: u32,
     pub(crate) reord_seen: u32,
-    /// The start of the highest selectively acknowledged segment.
+    /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
     /// Where the next retransmission is looked for.
     pub(crate) retransmit_hint: Option<SeqNumber>,
@@ -186,8 +187,8 @@ pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) state: TcpState,
     pub(crate) tuple: FourTuple,
-    pub(crate) ip: SocketOptions,
-    pub(crate) options: TcpOptions,
+    pub(crate) ip: Sparse<SocketOptions>,
+    pub(crate) options: Sparse<TcpOptions>,
     /// Nobody has it any more (Linux `SOCK_DEAD`).
     pub(crate) orphan: bool,
     /// Nobody has accepted it yet: the listener.
@@ -228,7 +229,7 @@ pub(crate) struct Tcb {
     pub(crate) write_seq: SeqNumber,
     /// A segment that ends here carries PSH.
     pub(crate) push_seq: SeqNumber,
-    /// What is before this has been pushed.
+    /// End of the last segment that carried PSH (`pushed_seq`).
     pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
@@ -341,8 +342,8 @@ impl Tcb {
             id,
             state: TcpState::Closed,
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
-            ip,
-            options,
+            ip: Sparse::new(ip),
+            options: Sparse::new(options),
             orphan: false,
             listener: None,
             hashed: false,

@@ -104,6 +104,7 @@ impl Tcb {
             self.bytes_received += len as u64;
             self.rx.append(packet, cx.pool);
             self.data_received(cx, seg, len, true_size);
+            self.check_ce(seg);
         } else {
             cx.pool.put(packet);
         }
@@ -131,6 +132,7 @@ impl Tcb {
     fn queue_out_of_order(&mut self, cx: &mut Cx<'_>, seg: &Segment, packet: Packet, fin: bool) {
         let len = packet.len();
         let true_size = packet.true_size();
+        self.check_ce(seg);
         self.rcv_ooopack += u32::from(seg.segments);
         cx.ext.tcp_ofo_queue += 1;
         let inserted = self.rx.insert_out_of_order(self.rcv_nxt, seg.seq, packet, fin, cx.pool);
@@ -326,9 +328,8 @@ impl Tcb {
     /// Sends the ACK that is owed, or sees to it that it is sent in time (Linux
     /// `__tcp_ack_snd_check`).
     pub(crate) fn ack_check(&mut self, cx: &mut Cx<'_>) {
-        if !self.ack.pending.contains(AckPending::SCHEDULED)
-            && !self.ack.pending.contains(AckPending::NOW)
-        {
+        // Not if an ACK has left since the one owed, as that of FIN does.
+        if !self.ack.pending.contains(AckPending::SCHEDULED) {
             return;
         }
         if let Some(why) = self.ack_now_reason(cx) {

@@ -88,7 +88,11 @@ impl TimeWait {
         if seg.rst() {
             return Outcome::Drop;
         }
-        // A retransmitted FIN, or something old: tell the peer where we are.
+        if seg.fin() && seg.end == self.rcv_nxt && !paws_reject {
+            // RFC 9293 §3.10.7.4 step 8: our last ACK was lost; the wait starts anew.
+            return Outcome::Restart;
+        }
+        // Something old: tell the peer where we are.
         let limited = seg.seq == seg.end && self.is_rate_limited(cx);
         let limited = limited || (seg.syn() && self.is_rate_limited(cx));
         if limited {
@@ -100,8 +104,7 @@ impl TimeWait {
 
     /// Linux: the half of the function for `TCP_FIN_WAIT2`.
     fn input_fin_wait_2(&mut self, cx: &mut Cx<'_>, seg: &Segment, paws_reject: bool) -> Outcome {
-        let in_window = seg.end.ge(self.rcv_nxt) && seg.seq.le(self.rcv_nxt + self.rcv_wnd);
-        if paws_reject || !in_window {
+        if paws_reject || !seg.is_in_window(self.rcv_nxt, self.rcv_wnd) {
             if seg.rst() || (seg.seq == seg.end && self.is_rate_limited(cx)) {
                 return Outcome::Drop;
             }

@@ -17,16 +17,29 @@ mod report;
 mod lab;
 
 mod congestion;
+mod conn;
 mod host;
+mod path;
 mod segment;
 mod states;
+mod talk;
 
 mod rfc1122_udp;
+mod rfc1337;
 mod rfc2018;
+mod rfc2883;
+mod rfc5482;
 mod rfc5927;
 mod rfc5961;
+mod rfc6093;
+mod rfc6191;
 mod rfc6298;
+mod rfc6675;
+mod rfc6691;
+mod rfc7323;
+mod rfc7323_paws;
 mod rfc768;
+mod rfc8985;
 mod rfc9293;
 mod rfc9406;
 mod rfc9438;
@@ -38,13 +51,35 @@ const TABLE: &[Group] = &[
     rfc9293::header::GROUP,
     rfc9293::options::GROUP,
     rfc9293::sequence::GROUP,
+    rfc9293::listen::GROUP,
     rfc9293::acceptable::GROUP,
     rfc9293::acks::GROUP,
     rfc9293::reset::GROUP,
+    rfc9293::closing::GROUP,
+    rfc9293::aborting::GROUP,
+    rfc1337::GROUP,
+    rfc6191::GROUP,
     rfc5961::GROUP,
     rfc5927::GROUP,
+    rfc9293::push::GROUP,
+    rfc9293::send_window::GROUP,
+    rfc9293::receive_window::GROUP,
+    rfc9293::delayed_ack::GROUP,
+    rfc9293::failures::GROUP,
+    rfc9293::keepalive::GROUP,
+    rfc9293::urgent::GROUP,
+    rfc9293::icmp::GROUP,
+    rfc9293::interface::GROUP,
+    rfc5482::GROUP,
+    rfc6093::GROUP,
     rfc6298::GROUP,
     rfc2018::GROUP,
+    rfc2883::GROUP,
+    rfc6675::GROUP,
+    rfc8985::GROUP,
+    rfc7323::GROUP,
+    rfc7323_paws::GROUP,
+    rfc6691::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
     rfc768::GROUP,

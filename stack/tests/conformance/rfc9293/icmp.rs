@@ -1,0 +1,1 @@
+conformance! { "RFC 0", "x"; }
