@@ -119,14 +119,29 @@ fn paws(all: &mut Vec<Scenario>) {
         ("an old FIN", "F. 1:1(0) ack 1 win 512 <nop,nop,TS val 90 ecr 1000>"),
         ("a timestamp one tick old", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 119 ecr 1000>"),
         ("the same timestamp", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 120 ecr 1000>"),
-        ("a timestamp far ahead", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2000000000 ecr 1000>"),
-        ("a timestamp half way round", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2147483768 ecr 1000>"),
-        ("a timestamp more than half way round", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2147483769 ecr 1000>"),
+        (
+            "a timestamp far ahead",
+            "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2000000000 ecr 1000>",
+        ),
+        (
+            "a timestamp half way round",
+            "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2147483768 ecr 1000>",
+        ),
+        (
+            "a timestamp more than half way round",
+            "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 2147483769 ecr 1000>",
+        ),
         ("no timestamp", "P. 1:101(100) ack 1 win 512"),
         ("an echo of 0", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 130 ecr 0>"),
         ("an echo of the future", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 130 ecr 900000>"),
-        ("timestamps in another place", "P. 1:101(100) ack 1 win 512 <TS val 130 ecr 1000,nop,nop>"),
-        ("timestamps twice", "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 130 ecr 1000,nop,nop,TS val 90 ecr 1000>"),
+        (
+            "timestamps in another place",
+            "P. 1:101(100) ack 1 win 512 <TS val 130 ecr 1000,nop,nop>",
+        ),
+        (
+            "timestamps twice",
+            "P. 1:101(100) ack 1 win 512 <nop,nop,TS val 130 ecr 1000,nop,nop,TS val 90 ecr 1000>",
+        ),
         ("a timestamp out of order", "P. 101:201(100) ack 1 win 512 <nop,nop,TS val 150 ecr 1000>"),
     ];
     for (name, segment) in segments {
@@ -164,14 +179,35 @@ fn oddities(all: &mut Vec<Scenario>) {
         ));
     }
     let scripts = [
-        ("keepalive of the peer", "+.01 < . 0:0(0) ack 1 win 512\n+.6 < . 0:1(1) ack 1 win 512\n+.6 < . 0:0(0) ack 1 win 512"),
-        ("urgent data", "+.01 < PU. 1:101(100) ack 1 win 512 urg 100\n+.05 read 1000\n+0 read 1000\n+.01 < P. 101:201(100) ack 1 win 512\n+.05 read 1000"),
-        ("urgent data inline", "+0 set SO_OOBINLINE 1\n+.01 < PU. 1:101(100) ack 1 win 512 urg 100\n+.05 read 1000\n+0 read 1000"),
+        (
+            "keepalive of the peer",
+            "+.01 < . 0:0(0) ack 1 win 512\n+.6 < . 0:1(1) ack 1 win 512\n+.6 < . 0:0(0) ack 1 win 512",
+        ),
+        (
+            "urgent data",
+            "+.01 < PU. 1:101(100) ack 1 win 512 urg 100\n+.05 read 1000\n+0 read 1000\n+.01 < P. 101:201(100) ack 1 win 512\n+.05 read 1000",
+        ),
+        (
+            "urgent data inline",
+            "+0 set SO_OOBINLINE 1\n+.01 < PU. 1:101(100) ack 1 win 512 urg 100\n+.05 read 1000\n+0 read 1000",
+        ),
         ("an urgent pointer of 0", "+.01 < PU. 1:101(100) ack 1 win 512 urg 0\n+.05 read 1000"),
-        ("an urgent pointer beyond the data", "+.01 < PU. 1:101(100) ack 1 win 512 urg 150\n+.05 read 1000\n+.01 < P. 101:201(100) ack 1 win 512\n+.05 read 1000 ; read 1000"),
-        ("many ACKs", "+.01 write 1000\n+.01 < . 1:1(0) ack 101 win 512\n+0 < . 1:1(0) ack 201 win 512\n+0 < . 1:1(0) ack 301 win 512\n+0 write 1000\n+.01 < . 1:1(0) ack 2001 win 512"),
-        ("an ACK that goes back", "+.01 write 3000\n+.01 < . 1:1(0) ack 2921 win 512\n+0 < . 1:1(0) ack 1461 win 512\n+.01 write 100"),
-        ("an ACK again and again with nothing sent", "+.01 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512"),
+        (
+            "an urgent pointer beyond the data",
+            "+.01 < PU. 1:101(100) ack 1 win 512 urg 150\n+.05 read 1000\n+.01 < P. 101:201(100) ack 1 win 512\n+.05 read 1000 ; read 1000",
+        ),
+        (
+            "many ACKs",
+            "+.01 write 1000\n+.01 < . 1:1(0) ack 101 win 512\n+0 < . 1:1(0) ack 201 win 512\n+0 < . 1:1(0) ack 301 win 512\n+0 write 1000\n+.01 < . 1:1(0) ack 2001 win 512",
+        ),
+        (
+            "an ACK that goes back",
+            "+.01 write 3000\n+.01 < . 1:1(0) ack 2921 win 512\n+0 < . 1:1(0) ack 1461 win 512\n+.01 write 100",
+        ),
+        (
+            "an ACK again and again with nothing sent",
+            "+.01 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512\n+0 < . 1:1(0) ack 1 win 512",
+        ),
     ];
     for (name, script) in scripts {
         all.push(Scenario::new(format!("odd: {name}"), plain(script)));

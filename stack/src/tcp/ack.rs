@@ -5,6 +5,7 @@ use super::cc::{AckSample, CaState, CongestionControl, RateSample, window};
 use super::event::{AckReason, TcpEvent};
 use super::rtx_queue::Marks;
 use super::segment::{MAX_SACKS, Segment};
+use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
 use super::timer::RtxTimer;
 use crate::time::{Duration, Instant};
@@ -131,7 +132,8 @@ impl Tcb {
         }
         self.update_window(seg, &mut state.flags);
         let advanced = seg.ack.since(prior_una);
-        self.bytes_acked += u64::from(advanced);
+        let is_syn = self.state == TcpState::SynReceived;
+        self.bytes_acked += u64::from(advanced.saturating_sub(u32::from(is_syn)));
         let prior_delivered = self.rate.delivered();
         if !seg.sacks.is_empty() && self.has(Agreed::SACK) {
             self.tag_sacked(cx, seg, prior_una, &mut state);

@@ -305,8 +305,7 @@ impl Tcb {
     }
 
     fn acceptable_syn_ack_ack(&self, seg: &Segment) -> bool {
-        let unsent = self.rtx.is_empty() && seg.ack == self.snd_una;
-        unsent || (seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt))
+        seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt)
     }
 
     /// What an acknowledgment means to the state (RFC 9293 §3.10.7.4 step 5).

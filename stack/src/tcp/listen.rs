@@ -540,15 +540,11 @@ impl Request {
         tcb.last_oow_ack_at = self.last_oow_ack_at;
         tcb.sync_mss(self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
-        if self.from_cookie {
-            // Nothing is in flight that an ACK could measure.
-            tcb.snd_una = tcb.snd_nxt;
-            return tcb;
-        }
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;
-        // Karn: an ACK of a SYN-ACK that was sent again measures nothing.
-        marks.set(Marks::EVER_RETRANS, self.retransmitted);
+        // Karn: an ACK of a SYN-ACK that was sent again, or nobody knows when, measures nothing
+        // but by its timestamp.
+        marks.set(Marks::EVER_RETRANS, self.retransmitted || self.from_cookie);
         tcb.rtx.push(Sent {
             seq: self.iss,
             end: self.iss + 1,

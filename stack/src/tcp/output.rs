@@ -198,15 +198,13 @@ impl Tcb {
         let end = data_end + u32::from(fin);
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
-        // What ends a large segment is pushed, so that a receiver that merges segments waits for
-        // no more (Linux `__tcp_transmit_skb`); and what is half a window after what was pushed
-        // last (`forced_push`).
+        // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
         let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
         let pushed = len > 0 && (overdue || data_end == self.push_seq);
         if pushed {
             self.pushed_seq = data_end;
         }
-        marks.set(Marks::PSH, pushed || len > mss);
+        marks.set(Marks::PSH, pushed);
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -251,6 +249,8 @@ impl Tcb {
             flags |= TcpFlags::ECE;
         }
         if len > mss {
+            // A receiver that merges what a large segment was split into waits for no more (Linux
+            // `__tcp_transmit_skb`).
             flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);

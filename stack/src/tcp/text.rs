@@ -142,7 +142,10 @@ impl Tcb {
         self.ack.pending |= AckPending::SCHEDULED;
         if inserted.queued {
             self.measure_peer_mss(seg, true_size);
-            self.grow_window(cx, len, true_size);
+            // Without SACK the same window makes it a duplicate ACK (RFC 5681 §2).
+            if self.has(Agreed::SACK) {
+                self.grow_window(cx, len, true_size);
+            }
         }
     }
 

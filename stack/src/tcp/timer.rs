@@ -360,9 +360,7 @@ impl Tcb {
             let mss = self.current_mss();
             let data = self.data_end().since(self.snd_nxt) as usize;
             let len = data.min(room as usize).min(mss);
-            if len < data {
-                self.push_seq = self.snd_nxt + len as u32;
-            }
+            self.push_seq = self.snd_nxt + len as u32;
             self.send_new(cx, len, mss, why);
         } else {
             self.send_probe(cx, why);

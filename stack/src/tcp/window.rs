@@ -9,7 +9,7 @@ use super::tcb::{Agreed, Tcb};
 use crate::time::Duration;
 
 /// Linux `MAX_TCP_HEADER` and `struct skb_shared_info`.
-const SEGMENT_OVERHEAD: usize = 640;
+const SEGMENT_OVERHEAD: usize = 512;
 
 /// The window that a SYN announces, what it may grow to, and its scale.
 #[derive(Debug, Clone, Copy)]
