@@ -51,7 +51,7 @@ pub struct Scenario {
 struct Tolerance {
     /// How far windows may differ, in percent.
     window: u32,
-    /// PSH counts only on what ends a burst.
+    /// PSH may be anywhere.
     push: bool,
 }
 
@@ -193,25 +193,22 @@ fn both(scenario: &Scenario) -> Result<Option<(Recording, Recording)>, String> {
 }
 
 fn same(kernel: &Step, stack: &Step, tolerance: Tolerance) -> bool {
-    let last = kernel.sent.len().saturating_sub(1);
-    let pairs = kernel.sent.iter().zip(&stack.sent).enumerate();
+    let mut pairs = kernel.sent.iter().zip(&stack.sent);
     let packets = kernel.sent.len() == stack.sent.len()
-        && pairs.into_iter().all(|(n, (kernel, stack))| {
-            same_packet(kernel, stack, tolerance.window, tolerance.push && n < last)
-        });
+        && pairs.all(|(kernel, stack)| same_packet(kernel, stack, tolerance));
     packets && kernel.results == stack.results
 }
 
-fn same_packet(kernel: &Sent, stack: &Sent, slack: u32, any_push: bool) -> bool {
+fn same_packet(kernel: &Sent, stack: &Sent, tolerance: Tolerance) -> bool {
     // What is offered at first has no received data in it.
-    let slack = if kernel.text.starts_with('S') { 0 } else { slack };
+    let slack = if kernel.text.starts_with('S') { 0 } else { tolerance.window };
     let near = match (kernel.window, stack.window) {
         (Some(kernel), Some(stack)) => {
             u32::from(kernel.abs_diff(stack)) * 100 <= slack * u32::from(kernel.max(stack))
         }
         (kernel, stack) => kernel == stack,
     };
-    let text = |sent: &Sent| match any_push {
+    let text = |sent: &Sent| match tolerance.push {
         true => sent.text.replacen("P.", ".", 1),
         false => sent.text.clone(),
     };
