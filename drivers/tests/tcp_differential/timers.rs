@@ -25,7 +25,7 @@ pub fn scenarios() -> Vec<Scenario> {
         ("unanswered", "+.5 use 3\n+1 use 3\n+1 use 3\n+1.2 get SO_ERROR = 0\n+0 read 10"),
         ("answered", "+.5 use 3\n+1 < . 1:1(0) ack 1 win 512\n+.7 use 3\n+1 use 3"),
         ("after data", "+.5 < P. 1:101(100) ack 1 win 512\n+.7 use 3\n+.8 use 3"),
-        ("with data in flight", "+.01 write 100\n+.1 use 3\n+.35 use 3\n+1.5 use 3"),
+        ("with data in flight", "+.01 write 100\n+.1 use 3\n+.27 use 3\n+.33 use 3\n+.6 use 3"),
     ];
     for (name, script) in scripts {
         all.push(Scenario::new(

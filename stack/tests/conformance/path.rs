@@ -59,8 +59,7 @@ impl Path {
         };
         change(&mut plan);
         let mut lab = Lab::new(seed);
-        let hosts =
-            [lab.add_host("sender", plan.sender), lab.add_host("receiver", plan.receiver)];
+        let hosts = [lab.add_host("sender", plan.sender), lab.add_host("receiver", plan.receiver)];
         let [a, b] = ["10.0.0.1/24", "10.0.0.2/24"].map(|cidr| cidr.parse().expect("an address"));
         let link = Link::new(plan.conditions);
         let wire = lab.connect((hosts[0], a), (hosts[1], b), link).expect("a wire");

@@ -1,7 +1,7 @@
 //! RFC 2018, selective acknowledgment.
 
-use tapping_stack::wire::tcp_options::kinds;
 use tapping_stack::rng::Rng;
+use tapping_stack::wire::tcp_options::kinds;
 use tapping_stack::wire::{SackBlock, SeqNumber, TcpFlags, TcpOption, TcpOptions, TcpOptionsRepr};
 
 use crate::conn::{Conn, MSS, Seg, Setup, numbers};

@@ -148,7 +148,7 @@ impl End {
         let changed = self.stack.set_tcp_options(now, socket, |options| {
             options.nodelay = flag(0);
             options.cork = flag(1) && flag(2);
-            options.quickack = flag(3);
+            options.quickack = Some(flag(3));
             options.keepalive = flag(4);
             options.maxseg = flag(5).then_some(maxseg);
             options.rcvlowat = if flag(6) { 1000 } else { 1 };
@@ -365,7 +365,7 @@ impl Pair {
                     let changed = end.stack.set_tcp_options(now, socket, |options| {
                         options.cork = flags & 1 != 0;
                         options.nodelay = flags & 2 != 0;
-                        options.quickack = flags & 4 != 0;
+                        options.quickack = Some(flags & 4 != 0);
                         options.keepalive = flags & 8 != 0;
                         if flags & 16 != 0 {
                             options.receive_buffer = Some(1 << (flags >> 5) << 10);

@@ -114,7 +114,8 @@ fn the_interval_can_be_set() {
     let start = t.now;
     t.run(secs(100));
     let times: Vec<u64> = t.heard().iter().map(|seg| seg.at.as_secs()).collect();
-    let times: Vec<u64> = times.iter().map(|at| at - (t.since_start() - (t.now - start)).as_secs()).collect();
+    let times: Vec<u64> =
+        times.iter().map(|at| at - (t.since_start() - (t.now - start)).as_secs()).collect();
     assert_eq!(times, [30, 34, 38, 42], "three probes and RST");
     assert_eq!(t.error(), Some(SocketError::TimedOut));
     // As setsockopt refuses.
@@ -162,7 +163,10 @@ fn nine_lost_probes_are_not() {
     for n in 0..9 {
         let probe = t.next(secs(7201));
         assert!(is_probe(&probe, &t), "{probe:?}");
-        assert_eq!((t.now - last).as_secs(), if n == 0 { 7199 } else { 75 } + u64::from(n == 0 && (t.now - last).as_secs() == 7200));
+        assert_eq!(
+            (t.now - last).as_secs(),
+            if n == 0 { 7199 } else { 75 } + u64::from(n == 0 && (t.now - last).as_secs() == 7200)
+        );
         last = t.now;
     }
     t.run(secs(74));

@@ -75,7 +75,12 @@ fn is_probe(seg: &Seg, snd_una: u32) -> bool {
 
 fn the_window_is_never_exceeded() {
     for (seed, wscale) in [(1u64, None), (2, Some(3)), (3, Some(14)), (4, Some(0))] {
-        let mut t = Talk::passive(Setup { wscale, syn_window: 3000, window: 3000 >> wscale.unwrap_or(0), ..Setup::default() });
+        let mut t = Talk::passive(Setup {
+            wscale,
+            syn_window: 3000,
+            window: 3000 >> wscale.unwrap_or(0),
+            ..Setup::default()
+        });
         let (mut state, mut edge, mut una) = (seed, 1 + 3000u32, 1);
         if wscale == Some(14) {
             edge = 1;
