@@ -332,9 +332,9 @@ fn a_segment_is_trimmed_to_the_window() {
     let syn = conn.seg(SYN_ACK).seq(SeqNumber(conn.setup.irs)).data(&stream(0, 150));
     conn.challenged(&syn);
     conn.expect(At::Established);
-    // FIN where the window ends is beyond it.
+    // FIN goes with the data before it.
     let mut conn = with_closed_window();
-    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[1; 10]);
+    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[1; 20]);
     conn.send(&fin);
     conn.expect(At::Established);
 }
