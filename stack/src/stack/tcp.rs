@@ -147,6 +147,10 @@ impl Stack {
             return Ok(());
         }
         let (remote, remote_port) = v4(addr)?;
+        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        if self.core.is_for_many(remote) {
+            return Err(SocketError::NetworkUnreachable);
+        }
         let tcb = self.core.tcp.sockets.tcb(id)?;
         let local = Some(tcb.tuple.local);
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));

@@ -16,15 +16,25 @@ mod report;
 #[allow(dead_code, unused_imports)]
 mod lab;
 
+#[path = "../scenarios/igmp/bench.rs"]
+#[allow(dead_code)]
+mod igmp_bench;
+
+#[path = "../scenarios/tcp_bench.rs"]
+#[allow(dead_code)]
+mod tcp_bench;
+
 mod congestion;
 mod conn;
 mod host;
 mod path;
 mod segment;
 mod states;
+
 mod talk;
 
 mod rfc1122_udp;
+mod rfc1191;
 mod rfc1337;
 mod rfc2018;
 mod rfc2861;
@@ -34,15 +44,21 @@ mod rfc3168;
 mod rfc3465;
 mod rfc3522;
 mod rfc4015;
+mod rfc2236;
+mod rfc3376;
+mod rfc4821;
+mod rfc4987;
 mod rfc5482;
 mod rfc5681;
 mod rfc5682;
 mod rfc5927;
 mod rfc5961;
+mod rfc6056;
 mod rfc6093;
 mod rfc6191;
 mod rfc6298;
 mod rfc6582;
+mod rfc6528;
 mod rfc6675;
 mod rfc6691;
 mod rfc6928;
@@ -50,6 +66,7 @@ mod rfc7323;
 mod rfc7323_paws;
 mod rfc7661;
 mod rfc768;
+mod rfc8899;
 mod rfc8985;
 mod rfc9293;
 mod rfc9406;
@@ -110,6 +127,14 @@ const TABLE: &[Group] = &[
     rfc6691::GROUP,
     rfc9438::GROUP,
     rfc9406::GROUP,
+    rfc4987::GROUP,
+    rfc6528::GROUP,
+    rfc6056::GROUP,
+    rfc4821::GROUP,
+    rfc1191::GROUP,
+    rfc8899::GROUP,
     rfc768::GROUP,
     rfc1122_udp::GROUP,
+    rfc2236::GROUP,
+    rfc3376::GROUP,
 ];
