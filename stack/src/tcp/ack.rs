@@ -98,18 +98,15 @@ impl Tcb {
     /// Processes the acknowledgment of a segment.
     pub(crate) fn process_ack(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> AckVerdict {
         let prior_una = self.snd_una;
-        if seg.ack.lt(prior_una) {
-            // RFC 5961 §5.2.
-            if seg.ack.lt(prior_una - self.max_window) {
-                return AckVerdict::Bad;
-            }
-            return self.old_ack(cx, seg);
-        }
-        if seg.ack.gt(self.snd_nxt) {
+        // RFC 5961 §5.2.
+        if seg.ack.lt(prior_una - self.max_window) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
         }
         // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
         self.store_timestamp(cx.now, seg);
+        if seg.ack.lt(prior_una) {
+            return self.old_ack(cx, seg);
+        }
         let mut state = SackState {
             flags: AckFlags::empty(),
             reord: self.snd_nxt,
