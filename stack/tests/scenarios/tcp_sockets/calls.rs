@@ -247,7 +247,7 @@ fn shutting_down_in_every_state() {
 fn names_in_every_state() {
     let connected = Ok(at(PEER, 40_000));
     let not = Err(SocketError::NotConnected);
-    let all: Cases<_, _, 8> = [
+    let all: [(_, fn() -> Made, _, _); 8] = [
         ("fresh", fresh, at(ANY, 0), not),
         ("bound", bound, at(US, 80), not),
         ("listening", listening, at(ANY, 80), not),
