@@ -33,8 +33,6 @@ pub(crate) const MAX_SACK_BLOCKS: usize = 4;
 
 /// The longest packet that [`ReceiveQueue::collapse`] makes.
 const COLLAPSED_LEN: usize = 65_536;
-/// An empty queue keeps room for as many packets.
-const KEPT_CAPACITY: usize = 8;
 
 /// The received bytes of one connection.
 #[derive(Debug, Default)]
@@ -246,9 +244,8 @@ impl ReceiveQueue {
                 self.memory -= discard(packet, pool);
             }
         }
-        if self.in_order.capacity() > KEPT_CAPACITY {
-            self.in_order = VecDeque::new();
-        }
+        // Idle connections are many.
+        self.in_order = VecDeque::new();
     }
 
     /// Copies packets together that fill less than half of their buffers (Linux `tcp_collapse`,
