@@ -401,12 +401,12 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
     }
     match listener.syn(&mut cx, secrets, seg, path, isn) {
         SynOutcome::Drop => core.discard(packet, DropReason::TcpHandshake),
-        SynOutcome::Cookie(request) => {
+        SynOutcome::Cookie(mut request) => {
             cx.ext.syncookies_sent += 1;
             request.send_syn_ack(&mut cx);
             core.pool.put(packet);
         }
-        SynOutcome::Remember(request) => {
+        SynOutcome::Remember(mut request) => {
             listener.requests += 1;
             request.send_syn_ack(&mut cx);
             let at = cx.now + request.timeout(&cx);

@@ -25,6 +25,7 @@ use super::tcb::{Agreed, Tcb};
 use super::timewait::Reply;
 use super::window::initial_window;
 use crate::packet::LinkId;
+use crate::socket::ports::BindRequest;
 use crate::socket::{SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::timer::TimerId;
@@ -70,6 +71,19 @@ impl Listener {
         self.accept_queue.len() > self.backlog
     }
 
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self) -> BindRequest {
+        BindRequest {
+            addr: self.addr,
+            port: self.port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: true,
+            connecting: false,
+        }
+    }
+
     /// Linux `inet_csk_reqsk_queue_is_full`.
     fn syn_queue_is_full(&self) -> bool {
         self.requests >= self.backlog
@@ -101,6 +115,10 @@ pub(crate) struct Request {
     pub(crate) ts_recent: u32,
     pub(crate) ts_recent_at: Instant,
     pub(crate) ts_offset: u32,
+    /// A returned cookie: when the SYN-ACK left is not known.
+    pub(crate) from_cookie: bool,
+    /// TSval of the first SYN-ACK and of the last.
+    pub(crate) timestamps_sent: (u32, u32),
     /// TSval of a SYN-ACK that is a cookie.
     pub(crate) cookie_timestamp: Option<u32>,
     pub(crate) path: Path,
@@ -257,6 +275,8 @@ impl Listener {
             ts_recent: timestamps.map_or(0, |(value, _)| value),
             ts_recent_at: cx.now,
             ts_offset: secrets.timestamp_offset(&seg.tuple),
+            from_cookie: false,
+            timestamps_sent: (0, 0),
             cookie_timestamp: None,
             path,
             sent_at: cx.now,
@@ -313,19 +333,22 @@ impl Listener {
         };
         let mut request = self.request(cx, secrets, &syn, path);
         request.iss = iss;
+        request.from_cookie = true;
         Some(request)
     }
 }
 
 impl Request {
     /// Sends SYN-ACK.
-    pub(crate) fn send_syn_ack(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn send_syn_ack(&mut self, cx: &mut Cx<'_>) {
         let mut flags = TcpFlags::SYN | TcpFlags::ACK;
         if self.agreed.contains(Agreed::ECN) {
             flags |= TcpFlags::ECE;
         }
         let now = (cx.now.as_millis() as u32).wrapping_add(self.ts_offset);
         let timestamps = self.agreed.contains(Agreed::TIMESTAMPS);
+        let is_first = self.retries == 0 && !self.retransmitted;
+        self.timestamps_sent = (if is_first { now } else { self.timestamps_sent.0 }, now);
         let options = TcpOptionsRepr {
             mss: Some(self.advmss),
             window_scale: self.agreed.contains(Agreed::WINDOW_SCALE).then_some(self.rcv_wscale),
@@ -391,12 +414,13 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.end.ge(rcv_nxt)
-            && seg.seq.le(rcv_nxt + self.rcv_wnd)
-            && (seg.seq != seg.end || seg.seq.ge(rcv_nxt));
-        if paws_reject || !in_window {
+        let in_window = seg.is_in_window(rcv_nxt, self.rcv_wnd);
+        let echo_reject = timestamps.is_some_and(|(_, echo)| !self.may_echo(echo));
+        if paws_reject || echo_reject || !in_window {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
+            } else if echo_reject {
+                cx.ext.tsecr_rejected += 1;
             }
             if seg.rst() || self.is_rate_limited(cx) {
                 return RequestOutcome::Drop;
@@ -444,6 +468,12 @@ impl Request {
     /// Whether the SYN-ACK is to be sent again: not while only the data is missing.
     pub(crate) fn is_to_be_repeated(&self) -> bool {
         self.defer == 0 || !self.acked || self.retries + 1 >= self.defer
+    }
+
+    /// Whether a peer can echo this: nothing, or the time of one of the SYN-ACKs.
+    fn may_echo(&self, echo: u32) -> bool {
+        let (first, last) = self.timestamps_sent;
+        echo == 0 || echo.wrapping_sub(first) <= last.wrapping_sub(first)
     }
 
     fn is_rate_limited(&mut self, cx: &Cx<'_>) -> bool {
@@ -511,6 +541,11 @@ impl Request {
         tcb.last_oow_ack_at = self.last_oow_ack_at;
         tcb.sync_mss(self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
+        if self.from_cookie {
+            // Nothing is in flight that an ACK could measure.
+            tcb.snd_una = tcb.snd_nxt;
+            return tcb;
+        }
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;
         // Karn: an ACK of a SYN-ACK that was sent again measures nothing.
@@ -522,9 +557,14 @@ impl Request {
             packets: 1,
             mss: tcb.mss,
             sent_at: self.sent_at,
+            order: 0,
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

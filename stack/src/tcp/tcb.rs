@@ -7,7 +7,7 @@ use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
-use super::rtx_queue::RtxQueue;
+use super::rtx_queue::{Marks, RtxQueue};
 use super::segment::FourTuple;
 use super::send_buf::SendBuffer;
 use super::sparse::Sparse;
@@ -169,7 +169,7 @@ pub(crate) struct Recovery {
     /// The degree of reordering, in segments (RFC 8985 §6.2 step 3).
     pub(crate) reordering: u32,
     pub(crate) reord_seen: u32,
-    /// The start of the highest selectively acknowledged segment.
+    /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
     /// Where the next retransmission is looked for.
     pub(crate) retransmit_hint: Option<SeqNumber>,
@@ -229,6 +229,8 @@ pub(crate) struct Tcb {
     pub(crate) write_seq: SeqNumber,
     /// A segment that ends here carries PSH.
     pub(crate) push_seq: SeqNumber,
+    /// End of the last segment that carried PSH (`pushed_seq`).
+    pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
     /// FIN is queued: it is the last number before `write_seq`.
@@ -365,6 +367,7 @@ impl Tcb {
             max_window: 0,
             write_seq: zero,
             push_seq: zero,
+            pushed_seq: zero,
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
@@ -501,7 +504,9 @@ impl Tcb {
 
     /// Where in the send buffer a number's byte is. The SYN takes a number but no byte.
     pub(crate) fn send_offset(&self, seq: SeqNumber) -> usize {
-        let first = if self.snd_una == self.iss { self.iss + 1 } else { self.snd_una };
+        // Not by comparison with `iss`, which comes again after 2³² bytes.
+        let syn = self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN));
+        let first = self.snd_una + u32::from(syn);
         if seq.lt(first) { 0 } else { seq.since(first) as usize }
     }
 
