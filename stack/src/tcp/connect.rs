@@ -80,6 +80,7 @@ impl Tcb {
             packets: 1,
             mss: self.mss,
             sent_at: cx.now,
+            order: 0,
             stamp,
         };
         self.rtx.push(sent);

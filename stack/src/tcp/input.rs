@@ -57,10 +57,7 @@ impl Tcb {
         let opening = self.is_opening();
         let verdict = match opening {
             true if !self.acceptable_syn_ack_ack(seg) => AckVerdict::Bad,
-            _ => {
-                self.store_timestamp(cx.now, seg);
-                self.process_ack(cx, seg)
-            }
+            _ => self.process_ack(cx, seg),
         };
         match verdict {
             AckVerdict::Bad | AckVerdict::Old if opening => {

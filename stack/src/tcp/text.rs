@@ -51,7 +51,11 @@ impl Tcb {
             return Err((packet, DropReason::TcpOldData));
         }
         let window = self.receive_window();
-        if start.ge(self.rcv_nxt + window) {
+        // Linux: FIN alone takes no room. Its sender would repeat it for ever otherwise.
+        let bare_fin = seg.fin() && seg.len == 0 && start == self.rcv_nxt;
+        if bare_fin && window == 0 {
+            self.ack.pending |= AckPending::NOW;
+        } else if start.ge(self.rcv_nxt + window) {
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }
@@ -68,13 +72,13 @@ impl Tcb {
                 return Err((packet, DropReason::SocketQueueFull));
             }
         }
-        // RFC 9293 §3.10.7.4: what is beyond the window is cut off, FIN with it.
+        // RFC 9293 §3.10.7.4: data beyond the window is cut off, FIN with it.
         let mut end = seg.end;
         let mut fin = seg.fin();
         let limit = self.rcv_nxt + window;
-        if end.gt(limit) {
-            let excess = end.since(limit);
-            packet.truncate((seg.len + u32::from(fin)).saturating_sub(excess) as usize);
+        let data_end = end - u32::from(fin);
+        if data_end.gt(limit) {
+            packet.truncate(seg.len.saturating_sub(data_end.since(limit)) as usize);
             end = limit;
             fin = false;
         }
@@ -144,7 +148,10 @@ impl Tcb {
         self.ack.pending |= AckPending::SCHEDULED;
         if inserted.queued {
             self.measure_peer_mss(seg, true_size);
-            self.grow_window(cx, len, true_size);
+            // Without SACK a window that changes would keep ACKs from counting as duplicates.
+            if self.has(Agreed::SACK) {
+                self.grow_window(cx, len, true_size);
+            }
         }
     }
 
@@ -174,8 +181,9 @@ impl Tcb {
         self.rx_drop_beyond_fin(cx);
     }
 
-    /// Nothing can follow FIN.
+    /// Nothing can follow FIN, and there is no more to say of what came (Linux `tcp_sack_reset`).
     fn rx_drop_beyond_fin(&mut self, cx: &mut Cx<'_>) {
+        self.duplicate = None;
         if self.rx.has_out_of_order() {
             self.rx.prune_out_of_order(0, cx.pool);
         }
