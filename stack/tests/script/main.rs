@@ -4,4 +4,5 @@ mod harness;
 
 mod close;
 mod data;
+mod odd;
 mod setup;

@@ -264,6 +264,7 @@ impl Host for Endpoint {
             "dsack_dups" => info.dsack_dups.into(),
             "reord_seen" => info.reord_seen.into(),
             "rcv_ooopack" => info.rcv_ooopack.into(),
+            "rcv_space" => info.rcv_space.into(),
             "snd_wnd" => info.snd_wnd.into(),
             "rcv_wnd" => info.rcv_wnd.into(),
             "busy_time" => micros(info.busy_time),
