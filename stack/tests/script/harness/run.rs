@@ -254,6 +254,9 @@ impl<H: Host> Runner<'_, H> {
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
         let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
+        if matches!(call.op, Op::Listen { .. }) {
+            self.peer.host_listens();
+        }
         if let Op::Connect { port } = call.op
             && begun
         {
