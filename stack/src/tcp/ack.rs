@@ -99,15 +99,14 @@ impl Tcb {
     /// Processes the acknowledgment of a segment.
     pub(crate) fn process_ack(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> AckVerdict {
         let prior_una = self.snd_una;
-        if seg.ack.lt(prior_una) {
-            // RFC 5961 §5.2.
-            if seg.ack.lt(prior_una - self.max_window) {
-                return AckVerdict::Bad;
-            }
-            return self.old_ack(cx, seg);
-        }
-        if seg.ack.gt(self.snd_nxt) {
+        // RFC 5961 §5.2.
+        if seg.ack.lt(prior_una - self.max_window) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
+        }
+        // Only now: what may be forged must not change what is echoed.
+        self.store_timestamp(cx.now, seg);
+        if seg.ack.lt(prior_una) {
+            return self.old_ack(cx, seg);
         }
         let mut state = SackState {
             flags: AckFlags::empty(),
@@ -120,9 +119,10 @@ impl Tcb {
         };
         state.rs.prior_in_flight = self.rtx.in_flight();
         let prior_packets = self.rtx.packets_out;
+        let prior_delivered = self.rate.delivered();
         let prior_lost = self.recovery.lost;
         let is_sack_reneg = self.recovery.is_sack_reneg;
-        let prior_fack = self.recovery.highest_sack.unwrap_or(self.snd_una);
+        let prior_fack = self.forward_ack();
         if seg.len > 0 {
             state.flags |= AckFlags::DATA;
         }
@@ -168,7 +168,7 @@ impl Tcb {
         if state.flags.has(AckFlags::SET_XMIT_TIMER) {
             self.set_xmit_timer(cx);
         }
-        let delivered = state.delivered;
+        let delivered = (self.rate.delivered() - prior_delivered) as u32;
         let lost = (self.recovery.lost - prior_lost) as u32;
         let reneg = is_sack_reneg;
         self.rate.generate(cx.now, delivered, lost, reneg, self.rtt.min_rtt(), &mut state.rs);
@@ -326,8 +326,10 @@ impl Tcb {
                 }
             }
             if !sent.is(Marks::SACKED) {
-                state.delivered += packets;
-                self.rate.count_delivered(packets);
+                if self.has(Agreed::SACK) {
+                    state.delivered += packets;
+                    self.rate.count_delivered(packets);
+                }
                 self.rack_advance(cx.now, &sent);
                 let again = sent.is(Marks::EVER_RETRANS);
                 self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);
@@ -349,7 +351,7 @@ impl Tcb {
         if self.snd_up.lt(self.snd_una) {
             self.snd_up = self.snd_una;
         }
-        if self.recovery.highest_sack.is_some_and(|highest| highest.lt(self.snd_una)) {
+        if self.recovery.highest_sack.is_some_and(|highest| highest.le(self.snd_una)) {
             self.recovery.highest_sack = None;
         }
         if self.rtx.first().is_some_and(|first| first.is(Marks::SACKED)) {
@@ -360,9 +362,9 @@ impl Tcb {
         if state.flags.has(AckFlags::ACKED) {
             state.flags |= AckFlags::SET_XMIT_TIMER;
             if !self.has(Agreed::SACK) {
-                self.remove_reno_sacks(acked, &mut state.flags);
+                self.remove_reno_sacks(acked);
             } else if reord.lt(prior_fack) {
-                self.check_sack_reordering(cx, reord, prior_fack);
+                self.check_sack_reordering(cx, reord, self.forward_ack());
             }
         } else if let Some(head) = self.rtx.first()
             && state.first_sent.is_some_and(|sent| cx.now - sent > cx.now - head.sent_at)
@@ -598,8 +600,14 @@ impl Tcb {
         let again = sent.is(Marks::EVER_RETRANS);
         self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);
         let highest =
-            self.recovery.highest_sack.map_or(sent.seq, |highest| highest.later(sent.seq));
+            self.recovery.highest_sack.map_or(sent.end, |highest| highest.later(sent.end));
         self.recovery.highest_sack = Some(highest);
+    }
+
+    /// One past the highest number that the peer is known to have (Linux `tcp_highest_sack_seq`).
+    pub(crate) fn forward_ack(&self) -> SeqNumber {
+        let highest = self.recovery.highest_sack.filter(|_| self.rtx.sacked_out > 0);
+        highest.unwrap_or(self.snd_una)
     }
 
     /// Learns the extent of reordering (Linux `tcp_check_sack_reordering`).

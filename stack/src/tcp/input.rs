@@ -55,10 +55,7 @@ impl Tcb {
         let was_blocked = self.window_end().le(self.snd_nxt);
         let verdict = match self.state {
             TcpState::SynReceived if !self.acceptable_syn_ack_ack(seg) => AckVerdict::Bad,
-            _ => {
-                self.store_timestamp(cx.now, seg);
-                self.process_ack(cx, seg)
-            }
+            _ => self.process_ack(cx, seg),
         };
         match (verdict, self.state) {
             (AckVerdict::Bad, TcpState::SynReceived) => {

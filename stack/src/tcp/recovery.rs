@@ -192,9 +192,11 @@ impl Tcb {
     }
 
     /// What the duplicates stood for is acknowledged now (Linux `tcp_remove_reno_sacks`).
-    pub(crate) fn remove_reno_sacks(&mut self, acked: u32, _flags: &mut AckFlags) {
+    pub(crate) fn remove_reno_sacks(&mut self, acked: u32) {
         if acked > 0 {
-            // One of them filled the hole.
+            // One of them filled the hole; the duplicates have told of the others.
+            let news = acked.saturating_sub(self.rtx.sacked_out).max(1);
+            self.rate.count_delivered(news);
             self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(acked - 1);
         }
         let holes = self.rtx.lost_out.max(1).min(self.rtx.packets_out);
@@ -420,8 +422,7 @@ impl Tcb {
         if self.recovery.undo_marker.is_none() || !self.packet_delayed() {
             return false;
         }
-        let high = self.recovery.highest_sack.unwrap_or(self.snd_una);
-        self.check_sack_reordering(cx, prior_una, high);
+        self.check_sack_reordering(cx, prior_una, self.forward_ack());
         // Until all retransmissions are accounted for, nothing is known.
         if self.rtx.retrans_out > 0 {
             return true;

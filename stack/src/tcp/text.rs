@@ -16,6 +16,8 @@ use crate::wire::tcp_options::SackBlock;
 
 /// After so many duplicate ACKs, further ones may be compressed (Linux `TCP_FASTRETRANS_THRESH`).
 const DUP_ACKS_BEFORE_COMPRESSION: u8 = 3;
+/// A tick of Linux's clock.
+const TICK: Duration = Duration::from_millis(1);
 /// Linux `TCP_MIN_MSS`.
 const MIN_MSS: u16 = 88;
 
@@ -47,7 +49,11 @@ impl Tcb {
             return Err((packet, DropReason::TcpOldData));
         }
         let window = self.receive_window();
-        if seg.seq.ge(self.rcv_nxt + window) {
+        // Linux: FIN alone takes no room. Its sender would repeat it for ever otherwise.
+        let bare_fin = seg.fin() && seg.len == 0 && seg.seq == self.rcv_nxt;
+        if bare_fin && window == 0 {
+            self.ack.pending |= AckPending::NOW;
+        } else if seg.seq.ge(self.rcv_nxt + window) {
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }
@@ -64,13 +70,13 @@ impl Tcb {
                 return Err((packet, DropReason::SocketQueueFull));
             }
         }
-        // RFC 9293 §3.10.7.4: what is beyond the window is cut off, FIN with it.
+        // RFC 9293 §3.10.7.4: data beyond the window is cut off, FIN with it.
         let mut end = seg.end;
         let mut fin = seg.fin();
         let limit = self.rcv_nxt + window;
-        if end.gt(limit) {
-            let excess = end.since(limit);
-            packet.truncate((seg.len + u32::from(fin)).saturating_sub(excess) as usize);
+        let data_end = end - u32::from(fin);
+        if data_end.gt(limit) {
+            packet.truncate(seg.len.saturating_sub(data_end.since(limit)) as usize);
             end = limit;
             fin = false;
         }
@@ -167,8 +173,9 @@ impl Tcb {
         self.rx_drop_beyond_fin(cx);
     }
 
-    /// Nothing can follow FIN.
+    /// Nothing can follow FIN, and there is no more to say of what came (Linux `tcp_sack_reset`).
     fn rx_drop_beyond_fin(&mut self, cx: &mut Cx<'_>) {
+        self.duplicate = None;
         if self.rx.has_out_of_order() {
             self.rx.prune_out_of_order(0, cx.pool);
         }
@@ -384,7 +391,8 @@ impl Tcb {
 
     /// Linux `tcp_send_delayed_ack`.
     fn delay_ack(&mut self, cx: &mut Cx<'_>) {
-        let mut ato = self.ack.ato.max(ATO_MIN);
+        // Before any data has come there is nothing to wait for: the next tick.
+        let mut ato = self.ack.ato.max(TICK);
         if ato > ATO_MIN {
             let mut most = Duration::from_millis(500);
             if self.ack.pingpong || self.ack.pending.contains(AckPending::PUSHED) {

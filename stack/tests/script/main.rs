@@ -4,4 +4,5 @@ mod harness;
 
 mod close;
 mod data;
+mod recovery;
 mod setup;
