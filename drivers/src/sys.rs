@@ -81,7 +81,12 @@ fn check(result: c_int) -> io::Result<()> {
 }
 
 /// Sets a socket option whose value is the plain-data `T`.
-fn set_option<T: Copy>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: T) -> io::Result<()> {
+pub(crate) fn set_option<T: Copy>(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: T,
+) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call; the kernel
     // only reads it.
     check(unsafe {
@@ -93,6 +98,21 @@ fn set_option<T: Copy>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: T) 
             size_of::<T>() as libc::socklen_t,
         )
     })
+}
+
+/// Reads an option of a socket into `value`; returns how many bytes it has.
+pub(crate) fn get_option(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    check(unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut len)
+    })?;
+    Ok(len as usize)
 }
 
 /// Binds a packet socket to the interface, for the ethertype `protocol` in host order.

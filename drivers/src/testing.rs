@@ -3,9 +3,10 @@
 use std::any::type_name;
 use std::env;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
-use crate::namespace::{self, IdMaps};
+use crate::namespace::{self, IdMaps, Namespaces};
 use crate::sys;
 
 /// Set in the process that runs a test's body.
@@ -55,6 +56,31 @@ pub fn in_namespace<F: FnOnce()>(body: F) {
         "{name} failed in its namespace ({})\n{stdout}{stderr}",
         output.status
     );
+}
+
+/// Moves the calling thread, and it alone, into a network namespace of its own. It takes rights
+/// over the one it is in: see [`in_namespace`].
+///
+/// # Errors
+/// The kernel's.
+pub fn own_network() -> io::Result<()> {
+    sys::unshare(Namespaces::Network)
+}
+
+/// Sets an option of the kernel's whose value is a number (setsockopt(2)).
+///
+/// # Errors
+/// The kernel's.
+pub fn set_socket_option(fd: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    sys::set_option(fd.as_fd(), level, name, value)
+}
+
+/// Reads an option of the kernel's into `value` and returns its length (getsockopt(2)).
+///
+/// # Errors
+/// The kernel's.
+pub fn socket_option(fd: impl AsFd, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
+    sys::get_option(fd.as_fd(), level, name, value)
 }
 
 /// Says on standard error, past the harness's capture, that the rest of the calling test does not

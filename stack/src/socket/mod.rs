@@ -22,6 +22,7 @@ use core::net::IpAddr;
 
 use crate::flow::PmtuDiscovery;
 use crate::packet::{LinkId, Packet};
+use crate::tcp::SharedDefault;
 use crate::wire::ipv4::Protocol;
 
 /// Names a socket of a stack; a closed socket's name is never used again.
@@ -105,28 +106,37 @@ pub struct SocketOptions {
     pub icmp_filter: u32,
 }
 
+/// The defaults.
+static DEFAULT: SocketOptions = SocketOptions {
+    ttl: None,
+    multicast_ttl: 1,
+    tos: 0,
+    pmtu_discovery: PmtuDiscovery::Want,
+    broadcast: false,
+    bind_link: None,
+    ip_options: Vec::new(),
+    mark: 0,
+    header_included: false,
+    multicast_loop: true,
+    multicast_link: None,
+    multicast_all: true,
+    reuse_address: false,
+    reuse_port: false,
+    receive_buffer: 212_992,
+    receive_errors: false,
+    router_alert: false,
+    icmp_filter: 0,
+};
+
 impl Default for SocketOptions {
     fn default() -> Self {
-        SocketOptions {
-            ttl: None,
-            multicast_ttl: 1,
-            tos: 0,
-            pmtu_discovery: PmtuDiscovery::Want,
-            broadcast: false,
-            bind_link: None,
-            ip_options: Vec::new(),
-            mark: 0,
-            header_included: false,
-            multicast_loop: true,
-            multicast_link: None,
-            multicast_all: true,
-            reuse_address: false,
-            reuse_port: false,
-            receive_buffer: 212_992,
-            receive_errors: false,
-            router_alert: false,
-            icmp_filter: 0,
-        }
+        DEFAULT.clone()
+    }
+}
+
+impl SharedDefault for SocketOptions {
+    fn shared_default() -> &'static Self {
+        &DEFAULT
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct BindRequest {
     pub(crate) reuse_port: bool,
     /// It is a listening socket.
     pub(crate) listening: bool,
+    /// The port was chosen by connect, which others may choose for other peers.
+    pub(crate) connecting: bool,
 }
 
 /// The bound ports of one protocol.
@@ -39,6 +41,9 @@ pub(crate) struct PortTable {
     owners: KeyedMap<(u16, u32), Holding>,
     /// `ip_local_port_range`.
     range: (u16, u16),
+    /// Ephemeral ports of the parity that connect takes last are tried first (Linux
+    /// `inet_csk_find_open_port`).
+    odd_first: bool,
 }
 
 /// The sockets of one port with one address and one link, counted by [`Terms`].
@@ -64,8 +69,9 @@ struct Terms(u8);
 const REUSE_ADDR: u8 = 1;
 const REUSE_PORT: u8 = 2;
 const LISTENING: u8 = 4;
+const CONNECTING: u8 = 8;
 /// How many different terms there are.
-const TERMS: usize = 8;
+const TERMS: usize = 16;
 
 impl PortTable {
     /// An empty table whose ephemeral ports are those of `range`, both ends included.
@@ -74,7 +80,13 @@ impl PortTable {
             ports: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
             owners: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
             range,
+            odd_first: false,
         }
+    }
+
+    /// Leaves the even ones of the ephemeral ports, counted from the first, to connect.
+    pub(crate) fn odd_first(self) -> Self {
+        PortTable { odd_first: true, ..self }
     }
 
     /// Binds `owner` to a port and returns it. An owner may have several ports, each once.
@@ -105,7 +117,6 @@ impl PortTable {
 
     /// Makes `owner` a holder of a port without asking whether it may be, as an accepted
     /// connection is of its listener's.
-    #[allow(dead_code)]
     pub(crate) fn inherit(&mut self, owner: u32, request: &BindRequest) {
         self.unbind(owner, request.port);
         self.insert(owner, request.port, Holding::of(request));
@@ -123,7 +134,6 @@ impl PortTable {
     /// # Errors
     /// `AddressInUse`: two sockets cannot both listen without `SO_REUSEPORT`.
     /// `InvalidArgument`: the port is not the owner's.
-    #[allow(dead_code)]
     pub(crate) fn set_listening(
         &mut self,
         owner: u32,
@@ -162,10 +172,14 @@ impl PortTable {
         let (first, last) = self.range;
         let count = u32::from(last.saturating_sub(first)) + 1;
         let start = rng.below(count.into()) as u32;
-        (0..count)
-            .map(|step| first.saturating_add(((start + step) % count) as u16))
-            .find(|port| *port != 0 && free(self, *port))
-            .ok_or(SocketError::AddressInUse)
+        let usable = |port: &u16| *port != 0 && free(self, *port);
+        let found = match self.odd_first {
+            true => port_order(first, count, start, true).find(usable),
+            false => (0..count)
+                .map(|step| first.saturating_add(((start + step) % count) as u16))
+                .find(usable),
+        };
+        found.ok_or(SocketError::AddressInUse)
     }
 
     /// How many sockets are bound to a port, each counted once.
@@ -174,11 +188,10 @@ impl PortTable {
         self.ports.get(&port).into_iter().flatten().flat_map(|slot| slot.counts).sum()
     }
 
-    /// Whether a connection from `addr` may share the port with those who hold it: nobody listens,
-    /// and all of them share.
+    /// Whether a connection from `addr` may share the port with those who hold it: all of them
+    /// have it from connect (Linux `__inet_hash_connect`).
     pub(crate) fn allows_connection(&self, port: u16, addr: Ipv4Addr) -> bool {
-        let alone = |terms: Terms| terms.0 & LISTENING != 0 || terms.0 & REUSE_ADDR == 0;
-        !self.meets(port, addr, None, alone)
+        !self.meets(port, addr, None, |terms| terms.0 & CONNECTING == 0)
     }
 
     fn conflicts(&self, port: u16, wanted: &Holding) -> bool {
@@ -230,6 +243,24 @@ impl PortTable {
     }
 }
 
+/// The ports of a range, all of one parity before all of the other, each from a place on: the even
+/// ones first, counted from the first port of the range, or the odd ones.
+pub(crate) fn port_order(
+    first: u16,
+    count: u32,
+    start: u32,
+    odd_first: bool,
+) -> impl Iterator<Item = u16> {
+    let of_parity = move |odd: u32| {
+        let members = (count + 1 - odd) / 2;
+        (0..members).map(move |step| {
+            let nth = (start / 2 + step) % members * 2 + odd;
+            first.saturating_add(nth as u16)
+        })
+    };
+    of_parity(u32::from(odd_first)).chain(of_parity(u32::from(!odd_first)))
+}
+
 impl Slot {
     fn is_of(&self, holding: &Holding) -> bool {
         self.addr == holding.addr && self.link == holding.link
@@ -241,7 +272,8 @@ impl Holding {
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
         let terms = bit(request.reuse_addr, REUSE_ADDR)
             | bit(request.reuse_port, REUSE_PORT)
-            | bit(request.listening, LISTENING);
+            | bit(request.listening, LISTENING)
+            | bit(request.connecting, CONNECTING);
         Holding { addr: request.addr, link: request.link, terms: Terms(terms) }
     }
 }

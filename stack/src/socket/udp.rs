@@ -151,5 +151,6 @@ fn request_of(socket: &Socket) -> BindRequest {
         reuse_addr: socket.options.reuse_address,
         reuse_port: socket.options.reuse_port,
         listening: false,
+        connecting: false,
     }
 }

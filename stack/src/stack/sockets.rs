@@ -74,7 +74,7 @@ impl Stack {
         match id.class {
             SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
             SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {
-                TcpSocket::Connection(tcb) => &mut tcb.ip,
+                TcpSocket::Connection(tcb) => tcb.ip.to_mut(),
                 TcpSocket::Listener(listener) => &mut listener.ip,
             }),
         }

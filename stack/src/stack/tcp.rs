@@ -7,14 +7,16 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::Stack;
 use super::sockets::v4;
 use crate::flow::Flow;
-use crate::socket::ports::BindRequest;
+use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::{
-    Cx, Found, Listener, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState, layer,
+    Cx, Found, Listener, Phase, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState,
+    layer,
 };
 use crate::time::Instant;
 use crate::wire::ipv4::Protocol;
+use crate::wire::seq::SeqNumber;
 
 /// Which half of a connection to shut down (shutdown(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,21 +45,26 @@ impl Stack {
 
     pub(super) fn bind_tcp(&mut self, id: SocketId, addr: SocketAddr) -> Result<(), SocketError> {
         let (addr, port) = v4(addr)?;
-        let known = addr.is_unspecified() || self.core.routes.is_local(addr);
+        // Linux takes groups and broadcast addresses, though nothing comes of it.
+        let known =
+            addr.is_unspecified() || self.core.routes.is_local(addr) || self.core.is_for_many(addr);
         let TcpLayer { sockets, .. } = &mut self.core.tcp;
+        sockets.get(id)?;
+        if !known {
+            return Err(SocketError::AddressNotAvailable);
+        }
         let tcb = sockets.tcb(id)?;
         if tcb.state != TcpState::Closed || tcb.bound_port {
             return Err(SocketError::InvalidArgument);
         }
-        if !known {
-            return Err(SocketError::AddressNotAvailable);
-        }
-        let request = bind_request(tcb, addr, port);
-        let port = sockets.ports.bind(id.index, &request, &mut self.core.rng)?;
+        let request = BindRequest { connecting: false, ..tcb.bind_request(addr, port) };
+        let bound = sockets.ports.bind(id.index, &request, &mut self.core.rng)?;
         let tcb = sockets.tcb_mut(id)?;
         tcb.tuple.local = addr;
-        tcb.tuple.local_port = port;
+        tcb.tuple.local_port = bound;
         tcb.bound_port = true;
+        tcb.port_locked = port != 0;
+        tcb.port_by_connect = false;
         tcb.bound_addr = !addr.is_unspecified();
         Ok(())
     }
@@ -81,7 +88,7 @@ impl Stack {
             return Ok(());
         }
         let tcb = self.core.tcp.sockets.tcb(id)?;
-        if tcb.state != TcpState::Closed {
+        if tcb.state != TcpState::Closed || tcb.phase != Phase::Unconnected {
             return Err(SocketError::InvalidArgument);
         }
         if !tcb.bound_port {
@@ -96,9 +103,10 @@ impl Stack {
             id,
             addr: tcb.tuple.local,
             port,
-            ip: tcb.ip.clone(),
-            options: tcb.options,
+            ip: (*tcb.ip).clone(),
+            options: *tcb.options,
             backlog,
+            port_locked: tcb.port_locked,
             requests: 0,
             accept_queue: VecDeque::new(),
             last_overflow: None,
@@ -124,6 +132,7 @@ impl Stack {
         let child = listener.accept_queue.pop_front().ok_or(SocketError::WouldBlock)?;
         let tcb = sockets.tcb_mut(child)?;
         tcb.listener = None;
+        tcb.phase = Phase::Connected;
         Ok((child, SocketAddr::new(IpAddr::V4(tcb.tuple.remote), tcb.tuple.remote_port)))
     }
 
@@ -134,45 +143,40 @@ impl Stack {
         id: SocketId,
         addr: SocketAddr,
     ) -> Result<(), SocketError> {
+        if !self.may_connect(id)? {
+            return Ok(());
+        }
         let (remote, remote_port) = v4(addr)?;
-        let tcb = match self.core.tcp.sockets.tcb_mut(id) {
-            Ok(tcb) => tcb,
-            Err(SocketError::InvalidArgument) => return Err(SocketError::IsConnected),
-            Err(error) => return Err(error),
-        };
-        match tcb.state {
-            TcpState::Closed => {}
-            TcpState::SynSent | TcpState::SynReceived => {
-                return Err(SocketError::AlreadyInProgress);
-            }
-            _ => return Err(SocketError::IsConnected),
-        }
-        if let Some(error) = tcb.error.take() {
-            return Err(error);
-        }
-        let local = Some(tcb.tuple.local).filter(|addr| !addr.is_unspecified());
-        let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
-        let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
-        let src = self.ipv4.source_of(&mut self.core, &flow)?;
         // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
         if self.core.is_for_many(remote) {
             return Err(SocketError::NetworkUnreachable);
         }
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        let local = Some(tcb.tuple.local);
+        let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
+        let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
+        let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
+        // RFC 9293 §3.9.2.3: no connections to many, whether the socket may broadcast or not.
+        if self.core.is_for_many(remote) {
+            return Err(SocketError::NetworkUnreachable);
+        }
+        let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
-        self.choose_port(id, src, remote, remote_port)?;
         let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
+        let isn = self.choose_port(id, src, remote, remote_port)?;
         let ip_id = self.core.rng.next_u32() as u16;
         let (sockets, secrets, mut cx) = layer::split(&mut self.core);
         let tcb = sockets.tcb_mut(id)?;
         let tuple = tcb.tuple;
         let start = Start {
-            iss: secrets.isn(cx.now, &tuple),
+            iss: isn.unwrap_or_else(|| secrets.isn(cx.now, &tuple)),
             ts_offset: secrets.timestamp_offset(&tuple),
             pmtu: path.pmtu,
             link_mtu: path.link_mtu,
             ip_id,
         };
-        tcb.renew(&cx);
+        tcb.renew(&mut cx);
+        tcb.phase = Phase::Connecting;
         tcb.hashed = true;
         tcb.start_connect(&mut cx, &start);
         sockets.connections.insert(tuple, Found::Connection(id.index));
@@ -181,15 +185,57 @@ impl Stack {
         Ok(())
     }
 
+    /// Whether connect is to begin; if not, and that is no error, a connection was made since it
+    /// began (Linux `__inet_stream_connect`).
+    fn may_connect(&mut self, id: SocketId) -> Result<bool, SocketError> {
+        let tcb = match self.core.tcp.sockets.tcb_mut(id) {
+            // A listener.
+            Err(SocketError::InvalidArgument) => return Err(SocketError::IsConnected),
+            tcb => tcb?,
+        };
+        match (tcb.phase, tcb.state) {
+            (Phase::Unconnected, TcpState::Closed) => Ok(true),
+            (Phase::Connecting, TcpState::SynSent | TcpState::SynReceived) => {
+                Err(SocketError::AlreadyInProgress)
+            }
+            (Phase::Connecting, TcpState::Closed) => {
+                let error = tcb.error.take().unwrap_or(SocketError::ConnectionAborted);
+                self.disconnect(id)?;
+                Err(error)
+            }
+            (Phase::Connecting, _) => {
+                tcb.phase = Phase::Connected;
+                Ok(false)
+            }
+            (Phase::Disconnecting, _) => Err(SocketError::InvalidArgument),
+            (Phase::Unconnected | Phase::Connected, _) => Err(SocketError::IsConnected),
+        }
+    }
+
+    /// Ends a connection that is not established yet, and makes the socket one that could be
+    /// connected (Linux `tcp_disconnect`).
+    fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
+        self.with_tcb(id, |tcb, cx| {
+            if tcb.state != TcpState::Closed {
+                tcb.fail(cx, SocketError::ConnectionReset);
+            }
+        })?;
+        let (sockets, _, mut cx) = layer::split(&mut self.core);
+        sockets.tcb_mut(id)?.unconnect(&mut cx);
+        layer::wake(&mut self.core, id);
+        Ok(())
+    }
+
     /// The four numbers of a connection to be: the local port is the bound one, or one that makes
-    /// them unique (RFC 6056 §3.3.3, Linux `__inet_hash_connect`).
+    /// them unique (RFC 6056 §3.3.3, Linux `__inet_hash_connect`). Returns the initial number, if it
+    /// takes the place of a connection in TIME-WAIT.
     fn choose_port(
         &mut self,
         id: SocketId,
         local: Ipv4Addr,
         remote: Ipv4Addr,
         remote_port: u16,
-    ) -> Result<(), SocketError> {
+    ) -> Result<Option<SeqNumber>, SocketError> {
         let now = self.core.now;
         let TcpLayer { sockets, secrets, .. } = &mut self.core.tcp;
         let tcb = sockets.tcb(id)?;
@@ -209,10 +255,11 @@ impl Stack {
         } else {
             let (first, last) = self.core.config.tcp.port_range;
             let count = u32::from(last.saturating_sub(first)) + 1;
-            let offset = secrets.port_offset(&tuple).wrapping_add(self.core.rng.next_u32() & 0xff);
+            let hash = secrets.port_offset(&tuple);
+            let entry = (hash >> 32) as usize % sockets.perturbation.len().max(1);
+            let offset = (hash as u32).wrapping_add(sockets.perturbation[entry]) % count;
             let mut chosen = None;
-            for step in 0..count {
-                let port = first + (offset.wrapping_add(step) % count) as u16;
+            for (step, port) in (0..).zip(port_order(first, count, offset, false)) {
                 tuple.local_port = port;
                 match sockets.connections.get(&tuple) {
                     None => {}
@@ -224,26 +271,30 @@ impl Stack {
                     Some(_) => continue,
                 }
                 if sockets.ports.allows_connection(port, local) {
-                    chosen = Some(port);
+                    chosen = Some(step);
                     break;
                 }
                 replaced = None;
             }
-            if chosen.is_none() {
-                return Err(SocketError::AddressNotAvailable);
-            }
-            let mut request = bind_request(sockets.tcb(id)?, local, tuple.local_port);
-            // Other connections may have the port, too.
-            request.reuse_addr = true;
+            let steps = chosen.ok_or(SocketError::AddressNotAvailable)?;
+            // Linux: on by as many as were in use, and a few more that nobody can guess.
+            let more = (self.core.rng.next_u32() % 8).max(steps) * 2 + 2;
+            sockets.perturbation[entry] = sockets.perturbation[entry].wrapping_add(more);
+            let tcb = sockets.tcb_mut(id)?;
+            tcb.port_by_connect = true;
+            let request = tcb.bind_request(local, tuple.local_port);
             sockets.ports.inherit(id.index, &request);
         }
+        let mut isn = None;
         if let Some(index) = replaced {
+            let record = self.core.tcp.sockets.time_waits.get(index);
+            isn = record.map(|record| record.next_isn());
             layer::remove_time_wait(&mut self.core, index);
         }
         let tcb = self.core.tcp.sockets.tcb_mut(id)?;
         tcb.tuple = tuple;
         tcb.bound_port = true;
-        Ok(())
+        Ok(isn)
     }
 
     /// Runs `act` on a connection, then does what follows from it.
@@ -267,7 +318,7 @@ impl Stack {
         data: &[u8],
         flags: SendFlags,
     ) -> Result<usize, SocketError> {
-        self.with_tcb(id, |tcb, cx| tcb.send(cx, data, flags)).map_err(listening)?
+        self.with_tcb(id, |tcb, cx| tcb.send(cx, data, flags)).map_err(listening_to_send)?
     }
 
     /// As [`send`](Self::send), with flags (send(2)).
@@ -298,7 +349,7 @@ impl Stack {
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, SocketError> {
         self.advance(now);
-        self.with_tcb(id, |tcb, cx| tcb.send_with(cx, max, fill)).map_err(listening)?
+        self.with_tcb(id, |tcb, cx| tcb.send_with(cx, max, fill)).map_err(listening_to_send)?
     }
 
     /// Receives bytes from a connection; 0 at the end of the stream, when the peer sends no more.
@@ -339,7 +390,8 @@ impl Stack {
     }
 
     /// Shuts down a half of a connection, or both (shutdown(2)). What was written is still sent,
-    /// and FIN after it. A listener that is shut down for reading listens no more.
+    /// and FIN after it. A listener that is shut down for reading listens no more, and a connection
+    /// that is being asked for is given up.
     ///
     /// # Errors
     /// `NotConnected`.
@@ -356,11 +408,26 @@ impl Stack {
                 Shutdown::Read | Shutdown::Both => self.stop_listening(id),
             };
         }
-        let state = self.core.tcp.sockets.tcb(id)?.state;
-        if state == TcpState::Closed {
-            return Err(SocketError::NotConnected);
+        let tcb = self.core.tcp.sockets.tcb_mut(id)?;
+        if tcb.phase == Phase::Connecting {
+            tcb.phase = match tcb.state {
+                TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => {
+                    Phase::Disconnecting
+                }
+                _ => Phase::Connected,
+            };
+        }
+        match tcb.state {
+            TcpState::Closed => return Err(SocketError::NotConnected),
+            TcpState::SynSent => return self.disconnect(id),
+            _ => {}
         }
         self.with_tcb(id, |tcb, cx| {
+            if tcb.state == TcpState::SynSent {
+                // Linux inet_shutdown: whichever half, the attempt is over.
+                tcb.fail(cx, SocketError::ConnectionReset);
+                return;
+            }
             if how != Shutdown::Write {
                 tcb.shutdown_receive();
             }
@@ -380,11 +447,6 @@ impl Stack {
         let too_many = sockets.orphans > cx.config.max_orphans;
         let tcb = sockets.tcb_mut(id)?;
         tcb.close(&mut cx, too_many);
-        if tcb.state == TcpState::Closed && tcb.bound_port && !tcb.hashed {
-            let port = tcb.tuple.local_port;
-            tcb.bound_port = false;
-            sockets.ports.unbind(id.index, port);
-        }
         sockets.retire_name(id);
         layer::settle(&mut self.core, id.index);
         self.flush();
@@ -415,11 +477,17 @@ impl Stack {
             Tcb::new(id, listener.ip.clone(), listener.options, &self.core.config.tcp, now);
         tcb.tuple.local = addr;
         tcb.tuple.local_port = port;
-        tcb.bound_port = true;
+        tcb.bound_addr = !addr.is_unspecified();
+        tcb.port_locked = listener.port_locked;
+        tcb.bound_port = listener.port_locked;
         sockets.remove_listener(addr, port, id.index);
-        let _ = sockets.ports.set_listening(id.index, port, false);
+        match tcb.port_locked {
+            true => sockets.ports.set_listening(id.index, port, false)?,
+            false => sockets.ports.unbind(id.index, port),
+        }
         let requests = sockets.requests_of(id);
         sockets.replace(id, TcpSocket::Connection(Box::new(tcb)));
+        layer::wake(&mut self.core, id);
         for index in requests {
             layer::drop_request(&mut self.core, index);
         }
@@ -481,11 +549,23 @@ impl Stack {
         let mut options = *self.tcp_options(id)?;
         change(&mut options);
         options.check()?;
-        if let Ok(listener) = self.core.tcp.sockets.listener_mut(id) {
+        let sockets = &mut self.core.tcp.sockets;
+        if let Ok(listener) = sockets.listener_mut(id) {
             listener.options = options;
+            let request = listener.bind_request();
+            sockets.ports.update(id.index, &request);
             return Ok(());
         }
-        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))
+        self.with_tcb(id, |tcb, cx| tcb.apply_options(cx, options))?;
+        let sockets = &mut self.core.tcp.sockets;
+        let tcb = sockets.tcb(id)?;
+        if tcb.bound_port {
+            let addr =
+                if tcb.hashed || tcb.bound_addr { tcb.tuple.local } else { Ipv4Addr::UNSPECIFIED };
+            let request = tcb.bind_request(addr, tcb.tuple.local_port);
+            sockets.ports.update(id.index, &request);
+        }
+        Ok(())
     }
 
     /// How many connections and listeners there are, orphans included, and how many connections in
@@ -539,18 +619,6 @@ impl Stack {
     }
 }
 
-/// What a socket asks of the table of ports.
-fn bind_request(tcb: &Tcb, addr: Ipv4Addr, port: u16) -> BindRequest {
-    BindRequest {
-        addr,
-        port,
-        link: tcb.ip.bind_link,
-        reuse_addr: tcb.options.reuse_addr,
-        reuse_port: tcb.options.reuse_port,
-        listening: false,
-    }
-}
-
 /// Whether a new connection may take the place of one in TIME-WAIT (Linux `tcp_twsk_unique`).
 fn reusable(
     config: &crate::config::TcpConfig,
@@ -571,6 +639,14 @@ fn reusable(
     allowed
         && record.ts_recent.is_some()
         && now - record.ts_recent_at > core::time::Duration::from_secs(1)
+}
+
+/// A listening socket takes nothing to send (Linux `sk_stream_wait_connect`).
+fn listening_to_send(error: SocketError) -> SocketError {
+    match error {
+        SocketError::InvalidArgument => SocketError::BrokenPipe,
+        error => error,
+    }
 }
 
 /// A listening socket cannot do what only a connection can.

@@ -339,6 +339,8 @@ counters! {
         paws_active_rejected = "PAWSActive",
         /// Segments refused for their timestamp.
         paws_estab_rejected = "PAWSEstab",
+        /// Segments that complete a handshake refused for the timestamp that they echo.
+        tsecr_rejected = "TSEcrRejected",
         /// ACKs delayed.
         delayed_acks = "DelayedACKs",
         /// Data that came again after it was acknowledged.
@@ -413,10 +415,14 @@ counters! {
         tcp_dsack_ignored_old = "TCPDSACKIgnoredOld",
         /// D-SACK blocks with nothing to undo.
         tcp_dsack_ignored_no_undo = "TCPDSACKIgnoredNoUndo",
+        /// D-SACK blocks for more than was ever sent again.
+        tcp_dsack_ignored_dubious = "TCPDSACKIgnoredDubious",
         /// Timeouts found spurious by F-RTO.
         tcp_spurious_rtos = "TCPSpuriousRTOs",
         /// Connections that found no room in TIME-WAIT.
         tcp_time_wait_overflow = "TCPTimeWaitOverflow",
+        /// ACKs without data that TCP_DEFER_ACCEPT does not count.
+        tcp_defer_accept_drop = "TCPDeferAcceptDrop",
         /// SYNs answered with a cookie because the queue was full.
         tcp_req_q_full_do_cookies = "TCPReqQFullDoCookies",
         /// SYNs dropped because the queue was full.

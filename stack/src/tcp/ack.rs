@@ -4,7 +4,7 @@ use super::Cx;
 use super::cc::{AckSample, CaState, CongestionControl, RateSample, window};
 use super::event::{AckReason, TcpEvent};
 use super::rtx_queue::Marks;
-use super::segment::Segment;
+use super::segment::{MAX_SACKS, Segment};
 use super::tcb::{Agreed, Tcb};
 use super::timer::RtxTimer;
 use crate::time::{Duration, Instant};
@@ -92,7 +92,6 @@ struct SackState {
     last_sent: Option<Instant>,
     delivered: u32,
     rs: RateSample,
-    newest: Option<SeqNumber>,
 }
 
 impl Tcb {
@@ -103,7 +102,7 @@ impl Tcb {
         if seg.ack.lt(prior_una - self.max_window) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
         }
-        // Only now: what may be forged must not change what is echoed.
+        // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
         self.store_timestamp(cx.now, seg);
         if seg.ack.lt(prior_una) {
             return self.old_ack(cx, seg);
@@ -115,14 +114,13 @@ impl Tcb {
             last_sent: None,
             delivered: 0,
             rs: RateSample::default(),
-            newest: None,
         };
         state.rs.prior_in_flight = self.rtx.in_flight();
         let prior_packets = self.rtx.packets_out;
         let prior_delivered = self.rate.delivered();
         let prior_lost = self.recovery.lost;
         let is_sack_reneg = self.recovery.is_sack_reneg;
-        let prior_fack = self.forward_ack();
+        let prior_fack = self.recovery.highest_sack.unwrap_or(self.snd_una);
         if seg.len > 0 {
             state.flags |= AckFlags::DATA;
         }
@@ -133,15 +131,13 @@ impl Tcb {
         self.update_window(seg, &mut state.flags);
         let advanced = seg.ack.since(prior_una);
         self.bytes_acked += u64::from(advanced);
+        let prior_delivered = self.rate.delivered();
         if !seg.sacks.is_empty() && self.has(Agreed::SACK) {
             self.tag_sacked(cx, seg, prior_una, &mut state);
         }
         // RFC 3168 §6.1.2: an echo asks for a reduction, once a window.
         if self.has(Agreed::ECN) && seg.is(TcpFlags::ECE) && !seg.syn() {
             state.flags |= AckFlags::ECE;
-            if advanced > 0 {
-                self.delivered_ce += 1;
-            }
         }
         self.soft_error = None;
         self.probes_out = 0;
@@ -159,7 +155,8 @@ impl Tcb {
         self.tlp_process_ack(cx, seg.ack, state.flags.has(AckFlags::DSACK_TLP), plain_duplicate);
         let mut rexmit = Rexmit::None;
         if self.is_dubious(state.flags) {
-            let duplicates = match state.flags.has(AckFlags::SND_UNA_ADVANCED | AckFlags::NOT_DUP) {
+            let no_duplicate = AckFlags::SND_UNA_ADVANCED | AckFlags::NOT_DUP | AckFlags::DSACKING;
+            let duplicates = match state.flags.has(no_duplicate) {
                 true => 0,
                 false => u32::from(seg.segments).max(1),
             };
@@ -168,7 +165,11 @@ impl Tcb {
         if state.flags.has(AckFlags::SET_XMIT_TIMER) {
             self.set_xmit_timer(cx);
         }
+        // Without SACK, duplicates have been counted by now as well.
         let delivered = (self.rate.delivered() - prior_delivered) as u32;
+        if state.flags.has(AckFlags::ECE) {
+            self.delivered_ce += delivered;
+        }
         let lost = (self.recovery.lost - prior_lost) as u32;
         let reneg = is_sack_reneg;
         self.rate.generate(cx.now, delivered, lost, reneg, self.rtt.min_rtt(), &mut state.rs);
@@ -188,13 +189,14 @@ impl Tcb {
                 last_sent: None,
                 delivered: 0,
                 rs: RateSample::default(),
-                newest: None,
             };
             let prior_lost = self.recovery.lost;
+            let prior_delivered = self.rate.delivered();
             self.tag_sacked(cx, seg, prior_una, &mut state);
             let rexmit = self.fastretrans_alert(cx, prior_una, 0, &mut state.flags);
             let lost = (self.recovery.lost - prior_lost) as u32;
-            let (delivered, min_rtt) = (state.delivered, self.rtt.min_rtt());
+            let delivered = (self.rate.delivered() - prior_delivered) as u32;
+            let min_rtt = self.rtt.min_rtt();
             self.rate.generate(cx.now, delivered, lost, false, min_rtt, &mut state.rs);
             self.transmit_recovery(cx, rexmit);
         }
@@ -223,7 +225,8 @@ impl Tcb {
             }
         }
         let plain = !state.flags.has(AckFlags::SND_UNA_ADVANCED | AckFlags::NOT_DUP);
-        self.tlp_process_ack(cx, seg.ack, false, plain);
+        let dsack = state.flags.has(AckFlags::DSACK_TLP);
+        self.tlp_process_ack(cx, seg.ack, dsack, plain);
     }
 
     /// RFC 9293 §3.10.7.4: `SND.WND`, `SND.WL1`. An ACK that acknowledges something newer is newer
@@ -238,7 +241,11 @@ impl Tcb {
             if window != self.snd_wnd {
                 *flags |= AckFlags::WIN_UPDATE;
                 self.snd_wnd = window;
-                self.max_window = self.max_window.max(window);
+                if window > self.max_window {
+                    self.max_window = window;
+                    // Segments may be as large as half of it.
+                    self.sync_mss(self.pmtu);
+                }
             }
             self.snd_wl1 = seg.seq;
         }
@@ -270,21 +277,23 @@ impl Tcb {
         }
         if self.cs.in_cwnd_reduction() {
             self.cwnd_reduction(delivered, lost, flags.has(AckFlags::SND_UNA_ADVANCED));
-        } else if self.may_raise_cwnd(flags) && self.cs.is_cwnd_limited() {
+        } else if self.may_raise_cwnd(cx, flags) {
+            // An algorithm wants to know of a window that is not used, too.
             self.cc.cong_avoid(&mut self.cs, &ctx, delivered);
-            self.cs.cwnd_stamp = cx.now;
+            if self.cs.is_cwnd_limited() {
+                self.cs.cwnd_stamp = cx.now;
+            }
         }
         let ctx = self.cc_context(cx.now);
         window::update_pacing_rate(&mut self.cs, &ctx, window::PacingRatios::default());
     }
 
-    /// Linux `tcp_may_raise_cwnd`.
-    fn may_raise_cwnd(&self, flags: AckFlags) -> bool {
-        if self.recovery.reordering > 3 {
+    /// Linux `tcp_may_raise_cwnd`: where reordering is the rule, whatever order things come in.
+    fn may_raise_cwnd(&self, cx: &Cx<'_>, flags: AckFlags) -> bool {
+        if self.recovery.reordering > cx.config.reordering {
             return flags.has(AckFlags::ACKED | AckFlags::DATA_SACKED);
         }
-        flags.has(AckFlags::DATA_ACKED | AckFlags::SYN_ACKED)
-            && !matches!(self.cs.ca_state, CaState::Cwr | CaState::Recovery)
+        flags.has(AckFlags::DATA_ACKED)
     }
 
     /// Removes what is acknowledged from the queue of segments in flight, and measures (Linux
@@ -301,7 +310,8 @@ impl Tcb {
         self.snd_una = seg.ack;
         let (mut first, mut last): (Option<Instant>, Option<Instant>) = (None, None);
         let mut acked = 0;
-        let mut reord = state.reord;
+        let mut reord = self.snd_nxt;
+        let prior_sacked = self.rtx.sacked_out;
         while let Some(sent) = self.rtx.first().copied() {
             let whole = sent.end.le(seg.ack);
             if !whole && sent.seq.ge(seg.ack) {
@@ -327,15 +337,19 @@ impl Tcb {
             }
             if !sent.is(Marks::SACKED) {
                 if self.has(Agreed::SACK) {
-                    state.delivered += packets;
                     self.rate.count_delivered(packets);
+                    // An echo of an earlier time is for the original (RFC 8985 §6.2 step 2); a
+                    // selective acknowledgment echoes what came in order.
+                    if !sent.is(Marks::EVER_RETRANS) || !self.echoes_before(sent.sent_at) {
+                        self.rack_advance(cx.now, &sent);
+                    }
                 }
-                self.rack_advance(cx.now, &sent);
                 let again = sent.is(Marks::EVER_RETRANS);
                 self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);
             }
             if sent.is(Marks::SYN) && whole {
                 state.flags |= AckFlags::SYN_ACKED;
+                self.note_spurious_syn(seg);
                 self.recovery.retrans_stamp = None;
                 if sent.len() > 1 {
                     state.flags |= AckFlags::DATA_ACKED;
@@ -358,19 +372,31 @@ impl Tcb {
             // What follows the acknowledged part cannot be there already.
             state.flags |= AckFlags::SACK_RENEGING;
         }
-        self.measure(cx, seg, first, last, acked, prior_una, state);
+        let small = acked == 1 && prior_sacked == 0 && seg.ack.since(prior_una) < self.mss.into();
+        self.measure(cx, seg, first, last, acked, small, state);
         if state.flags.has(AckFlags::ACKED) {
             state.flags |= AckFlags::SET_XMIT_TIMER;
             if !self.has(Agreed::SACK) {
-                self.remove_reno_sacks(acked);
+                self.remove_reno_sacks(acked, &mut state.flags);
             } else if reord.lt(prior_fack) {
-                self.check_sack_reordering(cx, reord, self.forward_ack());
+                // A hole that was never sent again was filled.
+                self.check_sack_reordering(cx, reord);
             }
         } else if let Some(head) = self.rtx.first()
             && state.first_sent.is_some_and(|sent| cx.now - sent > cx.now - head.sent_at)
         {
             // The head was sent later than what was measured: give it its full time.
             state.flags |= AckFlags::SET_XMIT_TIMER;
+        }
+    }
+
+    /// The peer has answered the first SYN, not the one that was sent again (Linux
+    /// `tcp_try_undo_spurious_syn`).
+    fn note_spurious_syn(&mut self, seg: &Segment) {
+        let echo = seg.timestamps.filter(|_| self.has(Agreed::TIMESTAMPS)).map(|(_, echo)| echo);
+        let first = self.recovery.retrans_stamp.map(|first| self.timestamp(first));
+        if echo.is_some() && echo == first {
+            self.recovery.undo_marker = None;
         }
     }
 
@@ -384,7 +410,7 @@ impl Tcb {
         first: Option<Instant>,
         last: Option<Instant>,
         acked: u32,
-        prior_una: SeqNumber,
+        small: bool,
         state: &mut SackState,
     ) {
         let clean = !state.flags.has(AckFlags::RETRANS_DATA_ACKED);
@@ -404,23 +430,23 @@ impl Tcb {
                 rtt = Some(Duration::from_millis(u64::from(elapsed.max(1))));
             }
         }
-        // RFC 7323 §4.1 and appendix G: a delayed ACK of a single small segment says less.
-        state.rs.is_ack_delayed = last.is_some()
-            && acked == 1
-            && prior_una + u32::from(self.mss) == seg.ack
-            && seg.len == 0
-            && newest.is_some_and(|rtt| {
-                rtt > self.rtt.min_rtt().unwrap_or(rtt) + Duration::from_millis(40)
-            });
+        // An ACK of a single small segment may have been delayed (Linux FLAG_ACK_MAYBE_DELAYED).
+        let alert = AckFlags::DATA_SACKED | AckFlags::ECE | AckFlags::DSACKING;
+        state.rs.is_ack_delayed = cumulative.is_some()
+            && small
+            && state.rs.prior_delivered + 1 == self.rate.delivered()
+            && !state.flags.has(alert | AckFlags::SYN_ACKED);
         state.rs.rtt = newest.or(rtt);
         if let Some(rtt) = rtt {
             self.rtt.sample(cx.now, rtt, self.snd_una, self.snd_nxt);
+            // What was sent last tells the least round trip best.
+            self.rtt.observe(cx.now, newest.unwrap_or(rtt));
             self.backoff = 0;
         }
         if acked > 0 || state.delivered > 0 {
             let sample = AckSample {
                 pkts_acked: acked.max(state.delivered),
-                rtt: newest.or(rtt).filter(|_| !state.rs.is_ack_delayed),
+                rtt: newest.or(rtt),
                 in_flight: state.rs.prior_in_flight,
             };
             let ctx = self.cc_context(cx.now);
@@ -437,31 +463,34 @@ impl Tcb {
         state: &mut SackState,
     ) {
         let is_dsack = self.check_dsack(cx, seg, prior_una, state);
+        let una = seg.ack.later(self.snd_una);
+        let mut valid = [None; MAX_SACKS];
         for (n, block) in seg.sacks.iter().enumerate() {
             let dup = n == 0 && is_dsack;
-            if !self.is_valid_sack(&block, dup) {
+            if !self.is_valid_sack(una, &block, dup) {
                 match dup {
                     true if self.recovery.undo_marker.is_some() => {
                         cx.ext.tcp_dsack_ignored_old += 1;
                     }
                     true => cx.ext.tcp_dsack_ignored_no_undo += 1,
-                    false if block.right.gt(self.snd_una) || block.left.gt(block.right) => {
-                        cx.ext.tcp_sack_discard += 1;
-                    }
-                    false => {}
+                    // An ACK that was overtaken tells of what is acknowledged by now.
+                    false if seg.ack != una && block.right.le(una) => {}
+                    false => cx.ext.tcp_sack_discard += 1,
                 }
-                continue;
+            } else if block.right.gt(prior_una) {
+                valid[n] = Some((block, dup));
             }
-            if block.right.le(prior_una) && !dup {
-                continue;
-            }
-            self.tag_block(cx, &block, dup, state);
         }
-        if let Some(highest) = self.recovery.highest_sack {
-            let reord = state.reord;
-            if reord.lt(highest) {
-                self.check_sack_reordering(cx, reord, highest);
-            }
+        // From the lowest up: what comes in one ACK did not overtake each other.
+        valid.sort_unstable_by_key(|block| match block {
+            Some((block, _)) => block.left.since(prior_una),
+            None => u32::MAX,
+        });
+        for (block, dup) in valid.into_iter().flatten() {
+            self.tag_block(cx, &block, una, dup, state);
+        }
+        if self.cs.ca_state != CaState::Loss || self.recovery.undo_marker.is_some() {
+            self.check_sack_reordering(cx, state.reord);
         }
     }
 
@@ -484,22 +513,10 @@ impl Tcb {
         } else {
             return false;
         }
-        let mss = u32::from(self.mss.max(1));
-        let len = first.right.since(first.left);
-        // More than was ever sent cannot be a duplicate of it.
-        if len == 0 || len > self.max_window.max(mss) {
+        let Some(dups) = self.dsack_seen(&first, state) else {
+            cx.ext.tcp_dsack_ignored_dubious += 1;
             return false;
-        }
-        let dups = len.div_ceil(mss).max(1);
-        self.agreed.insert(Agreed::DSACK_SEEN);
-        self.recovery.dsack_dups += dups;
-        state.flags |= AckFlags::DSACKING;
-        if self.tlp.high_seq == Some(first.right) {
-            state.flags |= AckFlags::DSACK_TLP;
-        } else if self.recovery.dsack_dups <= self.recovery.total_retrans {
-            // A duplicate that we made: reordering looked like loss (RFC 8985 §6.2 step 4).
-            self.rack.dsack_seen = true;
-        }
+        };
         // RFC 2883 §4: retransmissions that were needless, as far as they can be undone.
         if self.recovery.undo_retrans > 0
             && first.right.le(prior_una)
@@ -510,27 +527,66 @@ impl Tcb {
         true
     }
 
-    /// RFC 2018 §5: a block must lie within what was sent (Linux `tcp_is_sackblock_valid`).
-    fn is_valid_sack(&self, block: &SackBlock, is_dsack: bool) -> bool {
+    /// How many of our retransmissions a D-SACK block shows to be duplicates; `None` when it cannot
+    /// be about any (Linux `tcp_dsack_seen`).
+    fn dsack_seen(&mut self, block: &SackBlock, state: &mut SackState) -> Option<u32> {
+        let mss = u32::from(self.mss.max(1));
+        let len = block.right.since(block.left);
+        if block.left.ge(block.right) || len > self.max_window {
+            return None;
+        }
+        let dups = len.div_ceil(mss);
+        let of_probe = dups == 1 && self.tlp.high_seq == Some(block.right);
+        if of_probe {
+            state.flags |= AckFlags::DSACK_TLP;
+        }
+        self.recovery.dsack_dups = self.recovery.dsack_dups.saturating_add(dups);
+        // The network duplicated it, or the peer makes it up.
+        if self.recovery.dsack_dups > self.recovery.total_retrans {
+            return None;
+        }
+        self.agreed.insert(Agreed::DSACK_SEEN);
+        // Reordering looked like loss (RFC 8985 §6.2 step 4); a probe is no such mistake.
+        if self.recovery.reord_seen > 0 && !of_probe {
+            self.rack.dsack_seen = true;
+        }
+        state.flags |= AckFlags::DSACKING;
+        // A needless retransmission has left the network as well.
+        self.rate.count_delivered(dups);
+        state.delivered += dups;
+        Some(dups)
+    }
+
+    /// RFC 2018 §5: a block must lie within what was sent and not acknowledged by now (`una`),
+    /// a D-SACK where it may undo something (Linux `tcp_is_sackblock_valid`).
+    fn is_valid_sack(&self, una: SeqNumber, block: &SackBlock, is_dsack: bool) -> bool {
         if block.right.gt(self.snd_nxt) || block.left.ge(block.right) || block.left.ge(self.snd_nxt)
         {
             return false;
         }
-        if block.left.ge(self.snd_una) {
+        if block.left.gt(una) {
             return true;
         }
         let Some(marker) = self.recovery.undo_marker else { return false };
         if !is_dsack {
             return false;
         }
-        if block.right.gt(self.snd_una) {
+        if block.right.gt(una) {
             return false;
         }
-        block.left.ge(marker) || (block.right.gt(marker) && block.left.ge(marker - self.max_window))
+        block.left.ge(marker)
+            || (block.right.gt(marker) && block.left.ge(block.right - self.max_window))
     }
 
     /// Marks the segments of one block; those it covers in part are split at full segments.
-    fn tag_block(&mut self, cx: &mut Cx<'_>, block: &SackBlock, dup: bool, state: &mut SackState) {
+    fn tag_block(
+        &mut self,
+        cx: &mut Cx<'_>,
+        block: &SackBlock,
+        una: SeqNumber,
+        dup: bool,
+        state: &mut SackState,
+    ) {
         let mut index = self.rtx.position(block.left);
         while let Some(sent) = self.rtx.get(index).copied() {
             if sent.seq.ge(block.right) {
@@ -555,15 +611,22 @@ impl Tcb {
                 }
                 self.rtx.split(index, sent.seq + whole);
             }
-            self.tag_one(cx, index, dup, state);
+            self.tag_one(cx, index, una, dup, state);
             index += 1;
         }
     }
 
     /// Linux `tcp_sacktag_one`.
-    fn tag_one(&mut self, cx: &mut Cx<'_>, index: usize, dup: bool, state: &mut SackState) {
+    fn tag_one(
+        &mut self,
+        cx: &mut Cx<'_>,
+        index: usize,
+        una: SeqNumber,
+        dup: bool,
+        state: &mut SackState,
+    ) {
         let Some(sent) = self.rtx.get(index).copied() else { return };
-        if dup && sent.is(Marks::RETRANS) {
+        if dup && sent.is(Marks::RETRANS | Marks::EVER_RETRANS) {
             if self.recovery.undo_marker.is_some_and(|marker| sent.end.gt(marker))
                 && self.recovery.undo_retrans > 0
             {
@@ -574,13 +637,18 @@ impl Tcb {
                 state.reord = state.reord.earlier(sent.seq);
             }
         }
+        // What is acknowledged by the same ACK is dealt with there.
+        if sent.end.le(una) {
+            return;
+        }
         if sent.is(Marks::SACKED) {
+            if dup {
+                self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            }
             return;
         }
         self.rack_advance(cx.now, &sent);
-        if sent.is(Marks::RETRANS) {
-            // If the segment was not lost, this may be its original.
-        } else if !sent.is(Marks::EVER_RETRANS) {
+        if !sent.is(Marks::RETRANS | Marks::EVER_RETRANS) {
             // Never sent again, yet it came after later ones: reordering.
             if self.recovery.highest_sack.is_some_and(|highest| sent.seq.lt(highest)) {
                 state.reord = state.reord.earlier(sent.seq);
@@ -592,10 +660,12 @@ impl Tcb {
             state.last_sent = Some(sent.sent_at);
         }
         let packets = u32::from(sent.packets);
-        self.rtx.mark(index, Marks::SACKED, Marks::LOST | Marks::RETRANS);
+        // A copy of what is not taken to be lost is still on its way, unless it is what came twice.
+        let copy_is_done = dup || sent.is(Marks::LOST);
+        let copy = if copy_is_done { Marks::RETRANS } else { Marks::empty() };
+        self.rtx.mark(index, Marks::SACKED, Marks::LOST | copy);
         state.flags |= AckFlags::DATA_SACKED;
         state.delivered += packets;
-        state.newest = Some(sent.end);
         self.rate.count_delivered(packets);
         let again = sent.is(Marks::EVER_RETRANS);
         self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);
@@ -604,19 +674,10 @@ impl Tcb {
         self.recovery.highest_sack = Some(highest);
     }
 
-    /// One past the highest number that the peer is known to have (Linux `tcp_highest_sack_seq`).
-    pub(crate) fn forward_ack(&self) -> SeqNumber {
-        let highest = self.recovery.highest_sack.filter(|_| self.rtx.sacked_out > 0);
-        highest.unwrap_or(self.snd_una)
-    }
-
-    /// Learns the extent of reordering (Linux `tcp_check_sack_reordering`).
-    pub(crate) fn check_sack_reordering(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: SeqNumber,
-        high: SeqNumber,
-    ) {
+    /// Learns the extent of reordering: what begins at `low` came after what is selectively
+    /// acknowledged (Linux `tcp_check_sack_reordering`).
+    pub(crate) fn check_sack_reordering(&mut self, cx: &mut Cx<'_>, low: SeqNumber) {
+        let high = self.recovery.highest_sack.unwrap_or(self.snd_una);
         if !low.lt(high) {
             return;
         }

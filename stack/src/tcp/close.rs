@@ -48,7 +48,6 @@ impl Tcb {
             // RFC 9293 §3.6.1, RFC 2525 §2.17: data was lost, so the peer is told.
             cx.ext.tcp_abort_on_close += 1;
             self.send_reset(cx);
-            self.count_reset(cx);
             self.done(cx);
             return;
         }
@@ -108,21 +107,15 @@ impl Tcb {
             | TcpState::FinWait2
             | TcpState::CloseWait
             | TcpState::SynReceived => true,
-            TcpState::Closing | TcpState::LastAck => !self.rtx.is_empty() || self.has_unsent(),
+            // RFC 9293 §3.10.5 sends none here; Linux does when something was not sent yet.
+            TcpState::Closing | TcpState::LastAck => self.has_unsent(),
             _ => false,
         };
         if tell {
             self.send_reset(cx);
-            self.count_reset(cx);
         }
         self.error = Some(SocketError::ConnectionReset);
         self.done(cx);
-    }
-
-    fn count_reset(&self, cx: &mut Cx<'_>) {
-        if matches!(self.state, TcpState::Established | TcpState::CloseWait) {
-            cx.tcp.estab_resets += 1;
-        }
     }
 
     /// The connection has failed: the application is told, and what is queued is gone.

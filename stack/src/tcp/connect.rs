@@ -16,12 +16,16 @@ use super::window::initial_window;
 use crate::packet::Packet;
 use crate::socket::SocketError;
 use crate::stats::DropReason;
+use crate::time::Duration;
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::TcpFlags;
 use crate::wire::tcp_options::TcpOptionsRepr;
 
 /// RFC 9293 §3.7.1: what a peer takes that does not say.
 pub(crate) const DEFAULT_MSS: u16 = 536;
+/// RFC 6298 (5.7), Linux `TCP_TIMEOUT_FALLBACK`: the timeout of data when the handshake has not
+/// measured a round trip.
+const TIMEOUT_FALLBACK: Duration = Duration::from_secs(3);
 /// IPv4 and TCP headers without options.
 pub(crate) const HEADERS: u16 = 40;
 /// Linux `TCP_MIN_MSS`, and the guess of the peer's segment size before any came.
@@ -76,6 +80,7 @@ impl Tcb {
             packets: 1,
             mss: self.mss,
             sent_at: cx.now,
+            order: 0,
             stamp,
         };
         self.rtx.push(sent);
@@ -97,6 +102,7 @@ impl Tcb {
         self.snd_nxt = iss;
         self.write_seq = iss;
         self.push_seq = iss;
+        self.pushed_seq = iss;
         self.snd_sml = iss;
         self.snd_up = iss;
         self.ts_offset = start.ts_offset;
@@ -107,7 +113,7 @@ impl Tcb {
 
     /// Sends SYN, or SYN-ACK in a simultaneous open.
     fn send_syn(&mut self, cx: &mut Cx<'_>, why: SendReason) {
-        let is_reply = self.state == TcpState::SynReceived;
+        let is_reply = self.state != TcpState::SynSent;
         let mut flags = TcpFlags::SYN;
         if is_reply {
             flags |= TcpFlags::ACK;
@@ -144,6 +150,7 @@ impl Tcb {
         cx.tcp.retrans_segs += 1;
         cx.ext.tcp_syn_retrans += 1;
         self.recovery.total_retrans += 1;
+        self.recovery.undo_marker = Some(self.iss);
         let seq = self.iss;
         self.send_syn(cx, SendReason::Syn);
         cx.see(self.id, TcpEvent::Retransmitted { seq, len: 0, why: RetransmitReason::Handshake });
@@ -159,12 +166,13 @@ impl Tcb {
     ) -> Disposition {
         if seg.has_ack() {
             if seg.ack.le(self.snd_una) || seg.ack.gt(self.snd_nxt) {
-                if seg.rst() {
-                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
-                }
-                // An old connection on the other side: it is reset, then ours may be made.
+                // An old connection on the other side: it is reset, or says that it was; then ours
+                // may be made.
                 if self.retransmits == 0 {
                     self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + TIMEOUT_MIN));
+                }
+                if seg.rst() {
+                    return Disposition::Drop(packet, DropReason::TcpInvalidReset);
                 }
                 return Disposition::Reset(packet, DropReason::TcpInvalidAck);
             }
@@ -176,7 +184,6 @@ impl Tcb {
                 };
             }
             if seg.rst() {
-                cx.tcp.attempt_fails += 1;
                 self.fail(cx, SocketError::ConnectionRefused);
                 return Disposition::Drop(packet, DropReason::TcpReset);
             }
@@ -299,9 +306,14 @@ impl Tcb {
     pub(crate) fn establish(&mut self, cx: &mut Cx<'_>) {
         let ctx = self.cc_context(cx.now);
         self.cc.init(&mut self.cs, &ctx);
-        // RFC 5681 §3.1: one segment when the SYN or SYN-ACK was lost.
-        if self.recovery.total_retrans > 1 && self.recovery.undo_marker.is_none() {
+        // RFC 6928 §2: one segment when the SYN or SYN-ACK was lost more than once, and that is
+        // not known to be a mistake.
+        if self.recovery.undo_marker.take().is_some() && self.recovery.total_retrans > 1 {
             self.cs.cwnd = 1;
+        }
+        // RFC 6298 (5.7).
+        if self.rtt.srtt().is_none() {
+            self.rtt.set_initial_rto(TIMEOUT_FALLBACK);
         }
         self.recovery.retrans_stamp = None;
         self.retransmits = 0;

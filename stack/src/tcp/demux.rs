@@ -12,7 +12,7 @@ use super::timewait::TimeWait;
 use crate::config::Config;
 use crate::packet::LinkId;
 use crate::rng::{KeyedHash, KeyedMap, Rng};
-use crate::socket::ports::PortTable;
+use crate::socket::ports::{BindRequest, PortTable};
 use crate::socket::{Readiness, SocketClass, SocketError, SocketId};
 use crate::timer::TimerWheel;
 
@@ -26,6 +26,11 @@ pub(crate) enum Found {
     /// A connection that is over.
     TimeWait(u32),
 }
+
+/// Entries in the table that moves the search for ports on (Linux `INET_TABLE_PERTURB_SIZE`).
+const PERTURBATIONS: usize = 1024;
+/// What tells a connection in TIME-WAIT from a socket among the owners of ports.
+const TIME_WAIT_OWNER: u32 = 1 << 31;
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,8 @@ pub(crate) struct TcpSockets {
     pub(crate) time_waits: Slab<TimeWait>,
     pub(crate) wheel: TimerWheel<TimerKey>,
     pub(crate) ports: PortTable,
+    /// How far the search for ports has come, by destination (RFC 6056 §3.3.4's table `T`).
+    pub(crate) perturbation: Vec<u32>,
     /// Which of several listeners with SO_REUSEPORT.
     share: KeyedHash,
     pub(crate) orphans: usize,
@@ -123,7 +130,8 @@ impl TcpSockets {
             requests: Slab::default(),
             time_waits: Slab::default(),
             wheel: TimerWheel::new(),
-            ports: PortTable::new(config.tcp.port_range, rng),
+            ports: PortTable::new(config.tcp.port_range, rng).odd_first(),
+            perturbation: (0..PERTURBATIONS).map(|_| rng.next_u32()).collect(),
             share: KeyedHash::new(rng.key()),
             orphans: 0,
         }
@@ -248,6 +256,16 @@ impl TcpSockets {
             }
         }
         None
+    }
+
+    /// A connection in TIME-WAIT keeps its port, on the terms of its socket (Linux
+    /// `inet_twsk_hashdance`).
+    pub(crate) fn hold_port_in_time_wait(&mut self, index: u32, request: &BindRequest) {
+        self.ports.inherit(TIME_WAIT_OWNER | index, request);
+    }
+
+    pub(crate) fn release_port_of_time_wait(&mut self, index: u32, port: u16) {
+        self.ports.unbind(TIME_WAIT_OWNER | index, port);
     }
 
     pub(crate) fn add_listener(&mut self, addr: Ipv4Addr, port: u16, index: u32) {

@@ -72,7 +72,7 @@ fn is_hard(message: Message) -> bool {
 impl Tcb {
     fn icmp_error(&mut self, cx: &mut Cx<'_>, seq: SeqNumber, message: Message, pmtu: Option<u16>) {
         // RFC 5927 §4.1: only about what is in flight.
-        let in_flight = seq.ge(self.snd_una) && seq.le(self.snd_nxt);
+        let in_flight = seq.ge(self.snd_una) && seq.lt(self.snd_nxt);
         if !in_flight || self.state == TcpState::Closed {
             cx.ext.out_of_window_icmps += 1;
             return;
@@ -102,12 +102,15 @@ impl Tcb {
         if matches!(self.state, TcpState::SynSent | TcpState::SynReceived) {
             // RFC 1122 §4.2.3.9 asks to go on for soft errors; Linux tells the application, which
             // waits for connect.
-            cx.tcp.attempt_fails += 1;
             self.fail(cx, error);
             return;
         }
-        // RFC 5927 §5.2, RFC 1122: an established connection outlives what may be forged.
-        self.soft_error = Some(error);
+        // RFC 5927 §5.2, RFC 1122: an established connection outlives what may be forged. Whoever
+        // asked for it (IP_RECVERR) is told at once.
+        match self.ip.receive_errors {
+            true => self.error = Some(error),
+            false => self.soft_error = Some(error),
+        }
     }
 
     /// RFC 6069: an unreachable host is no congestion (Linux `tcp_ld_RTO_revert`).

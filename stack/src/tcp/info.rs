@@ -124,6 +124,10 @@ pub struct TcpInfo {
     pub rcv_wnd: u32,
     /// Bytes of buffer that may be taken, sending and receiving.
     pub buffers: (usize, usize),
+    /// Bytes of buffer that received data takes (`SK_MEMINFO_RMEM_ALLOC` of `SO_MEMINFO`).
+    pub rmem_alloc: usize,
+    /// Bytes written that are not acknowledged (`SK_MEMINFO_WMEM_QUEUED`).
+    pub wmem_queued: usize,
 }
 
 impl Tcb {
@@ -190,6 +194,8 @@ impl Tcb {
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_wnd,
             buffers: (self.send_limit, self.receive_limit),
+            rmem_alloc: self.rx.memory(),
+            wmem_queued: self.send.len(),
         }
     }
 }

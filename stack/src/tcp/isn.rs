@@ -36,7 +36,7 @@ impl Secrets {
     }
 
     /// Where the search for a local port starts (RFC 6056 §3.3.3).
-    pub(crate) fn port_offset(&self, tuple: &FourTuple) -> u32 {
-        self.ports.hash_one((tuple.local, tuple.remote, tuple.remote_port)) as u32
+    pub(crate) fn port_offset(&self, tuple: &FourTuple) -> u64 {
+        self.ports.hash_one((tuple.local, tuple.remote, tuple.remote_port))
     }
 }

@@ -21,6 +21,7 @@ use crate::event::{Event, Receiver};
 use crate::packet::{ChecksumState, LinkId, Packet, PacketType};
 use crate::rng::Rng;
 use crate::route::RouteKind;
+use crate::socket::ports::BindRequest;
 use crate::socket::{Interest, SocketId};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -271,14 +272,7 @@ fn accept_child(core: &mut Core, request: Request, seg: &Segment, packet: Packet
     listener.accept_queue.push_back(id);
     tcb.hashed = true;
     cx.tcp.passive_opens += 1;
-    let bind = crate::socket::ports::BindRequest {
-        addr: tuple.local,
-        port: tuple.local_port,
-        link: tcb.ip.bind_link,
-        reuse_addr: tcb.options.reuse_addr,
-        reuse_port: tcb.options.reuse_port,
-        listening: false,
-    };
+    let bind = tcb.bind_request(tuple.local, tuple.local_port);
     cx.see(id, TcpEvent::State { from: TcpState::Listen, to: TcpState::SynReceived });
     sockets.ports.inherit(id.index, &bind);
     tcb.bound_port = true;
@@ -357,6 +351,7 @@ pub(crate) fn remove_time_wait(core: &mut Core, index: u32) {
         sockets.wheel.cancel(timer);
     }
     sockets.connections.remove(&record.tuple);
+    sockets.release_port_of_time_wait(index, record.tuple.local_port);
     core.stats.tcp_ext.tw += 1;
 }
 
@@ -406,12 +401,12 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
     }
     match listener.syn(&mut cx, secrets, seg, path, isn) {
         SynOutcome::Drop => core.discard(packet, DropReason::TcpHandshake),
-        SynOutcome::Cookie(request) => {
+        SynOutcome::Cookie(mut request) => {
             cx.ext.syncookies_sent += 1;
             request.send_syn_ack(&mut cx);
             core.pool.put(packet);
         }
-        SynOutcome::Remember(request) => {
+        SynOutcome::Remember(mut request) => {
             listener.requests += 1;
             request.send_syn_ack(&mut cx);
             let at = cx.now + request.timeout(&cx);
@@ -456,18 +451,21 @@ fn request_timeout(core: &mut Core, index: u32) {
     let (sockets, _, mut cx) = split(core);
     let Some(request) = sockets.requests.get_mut(index) else { return };
     request.timer = None;
-    if request.retries >= cx.config.synack_retries {
+    if request.has_expired() {
         cx.tcp.attempt_fails += 1;
         drop_request(core, index);
         return;
     }
-    request.retries += 1;
-    request.retransmitted = true;
+    let resend = request.is_to_be_repeated();
+    request.retries = request.retries.saturating_add(1);
     let again = request.timeout(&cx);
-    request.send_syn_ack(&mut cx);
-    cx.tcp.retrans_segs += 1;
-    cx.ext.tcp_syn_retrans += 1;
-    cx.ext.tcp_timeouts += 1;
+    if resend {
+        request.retransmitted = true;
+        request.send_syn_ack(&mut cx);
+        cx.tcp.retrans_segs += 1;
+        cx.ext.tcp_syn_retrans += 1;
+        cx.ext.tcp_timeouts += 1;
+    }
     let at = cx.now + again;
     let timer = sockets.wheel.insert(at, TimerKey::Request(index));
     if let Some(request) = sockets.requests.get_mut(index) {
@@ -484,25 +482,25 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
     let tuple = tcb.tuple;
     if let Some((fin_wait_2, wait)) = tcb.time_wait.take() {
         let record = tcb.to_time_wait(fin_wait_2, now);
+        let request = tcb.bind_request(tuple.local, tuple.local_port);
         tcb.done(&mut cx);
-        enter_time_wait(sockets, &mut cx, record, now + wait);
+        enter_time_wait(sockets, &mut cx, record, &request, now + wait);
     }
     let Some(tcb) = sockets.tcb_at(index) else { return };
     if tcb.state == TcpState::Closed {
         tcb.timers.clear();
         let armed = tcb.timers.armed.take();
         let hashed = core::mem::take(&mut tcb.hashed);
-        let (orphan, bound) = (tcb.orphan, tcb.bound_port);
+        let orphan = tcb.orphan;
+        let releases = tcb.bound_port && (orphan || hashed && !tcb.port_locked);
+        tcb.bound_port &= !releases;
         if let Some((timer, _)) = armed {
             sockets.wheel.cancel(timer);
         }
         if hashed && sockets.connections.get(&tuple) == Some(&Found::Connection(index)) {
             sockets.connections.remove(&tuple);
         }
-        if hashed && bound {
-            if let Some(tcb) = sockets.tcb_at(index) {
-                tcb.bound_port = false;
-            }
+        if releases {
             sockets.ports.unbind(index, tuple.local_port);
         }
         if orphan {
@@ -549,13 +547,20 @@ pub(crate) fn arm(sockets: &mut TcpSockets, index: u32) {
 }
 
 /// Puts a record in the place of a connection (Linux `tcp_time_wait`).
-fn enter_time_wait(sockets: &mut TcpSockets, cx: &mut Cx<'_>, record: TimeWait, until: Instant) {
+fn enter_time_wait(
+    sockets: &mut TcpSockets,
+    cx: &mut Cx<'_>,
+    record: TimeWait,
+    request: &BindRequest,
+    until: Instant,
+) {
     if sockets.time_waits.len() >= cx.config.max_tw_buckets {
         cx.ext.tcp_time_wait_overflow += 1;
         return;
     }
     let tuple = record.tuple;
     let index = sockets.time_waits.insert(record);
+    sockets.hold_port_in_time_wait(index, request);
     let timer = sockets.wheel.insert(until, TimerKey::TimeWait(index));
     if let Some(record) = sockets.time_waits.get_mut(index) {
         record.timer = Some(timer);

@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
 use super::Cx;
-use super::config::{EcnMode, SynCookies};
+use super::config::{EcnMode, SynCookies, TcpConfig};
 use super::connect::{DEFAULT_MSS, HEADERS, Start, initial_rcv_mss};
 use super::cookies::{CookieOptions, decode_timestamp, encode_timestamp};
 use super::isn::Secrets;
@@ -24,6 +24,8 @@ use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
 use super::timewait::Reply;
 use super::window::initial_window;
+use crate::packet::LinkId;
+use crate::socket::ports::BindRequest;
 use crate::socket::{SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::timer::TimerId;
@@ -43,6 +45,8 @@ pub(crate) struct Listener {
     pub(crate) ip: SocketOptions,
     pub(crate) options: TcpOptions,
     pub(crate) backlog: usize,
+    /// The port was asked for by number.
+    pub(crate) port_locked: bool,
     /// Handshakes in progress.
     pub(crate) requests: usize,
     /// Connections that wait for accept, oldest first.
@@ -50,10 +54,34 @@ pub(crate) struct Listener {
     pub(crate) last_overflow: Option<Instant>,
 }
 
+/// How many timeouts of a SYN-ACK it takes for so long to pass (Linux `secs_to_retrans`).
+fn timeouts_within(span: Duration, config: &TcpConfig) -> u8 {
+    let (mut timeout, mut passed, mut count) = (config.rto_init, Duration::ZERO, 0u8);
+    while passed < span && count < u8::MAX {
+        passed += timeout;
+        timeout = (timeout * 2).min(config.rto_max);
+        count += 1;
+    }
+    count
+}
+
 impl Listener {
     /// Linux `sk_acceptq_is_full`.
     pub(crate) fn accept_queue_is_full(&self) -> bool {
         self.accept_queue.len() > self.backlog
+    }
+
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self) -> BindRequest {
+        BindRequest {
+            addr: self.addr,
+            port: self.port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: true,
+            connecting: false,
+        }
     }
 
     /// Linux `inet_csk_reqsk_queue_is_full`.
@@ -87,6 +115,10 @@ pub(crate) struct Request {
     pub(crate) ts_recent: u32,
     pub(crate) ts_recent_at: Instant,
     pub(crate) ts_offset: u32,
+    /// A returned cookie: when the SYN-ACK left is not known.
+    pub(crate) from_cookie: bool,
+    /// TSval of the first SYN-ACK and of the last.
+    pub(crate) timestamps_sent: (u32, u32),
     /// TSval of a SYN-ACK that is a cookie.
     pub(crate) cookie_timestamp: Option<u32>,
     pub(crate) path: Path,
@@ -101,6 +133,11 @@ pub(crate) struct Request {
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
     pub(crate) mark: u32,
+    pub(crate) link: Option<LinkId>,
+    /// `TCP_DEFER_ACCEPT`, as a number of timeouts.
+    pub(crate) defer: u8,
+    /// SYN-ACKs sent again at most.
+    pub(crate) max_retries: u8,
 }
 
 /// What is done with a SYN.
@@ -238,6 +275,8 @@ impl Listener {
             ts_recent: timestamps.map_or(0, |(value, _)| value),
             ts_recent_at: cx.now,
             ts_offset: secrets.timestamp_offset(&seg.tuple),
+            from_cookie: false,
+            timestamps_sent: (0, 0),
             cookie_timestamp: None,
             path,
             sent_at: cx.now,
@@ -249,6 +288,9 @@ impl Listener {
             tos: self.ip.tos,
             ttl: self.ip.ttl,
             mark: self.ip.mark,
+            link: self.ip.bind_link,
+            defer: timeouts_within(self.options.defer_accept, config),
+            max_retries: self.options.syncnt.unwrap_or(config.synack_retries),
         }
     }
 
@@ -291,19 +333,22 @@ impl Listener {
         };
         let mut request = self.request(cx, secrets, &syn, path);
         request.iss = iss;
+        request.from_cookie = true;
         Some(request)
     }
 }
 
 impl Request {
     /// Sends SYN-ACK.
-    pub(crate) fn send_syn_ack(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn send_syn_ack(&mut self, cx: &mut Cx<'_>) {
         let mut flags = TcpFlags::SYN | TcpFlags::ACK;
         if self.agreed.contains(Agreed::ECN) {
             flags |= TcpFlags::ECE;
         }
         let now = (cx.now.as_millis() as u32).wrapping_add(self.ts_offset);
         let timestamps = self.agreed.contains(Agreed::TIMESTAMPS);
+        let is_first = self.retries == 0 && !self.retransmitted;
+        self.timestamps_sent = (if is_first { now } else { self.timestamps_sent.0 }, now);
         let options = TcpOptionsRepr {
             mss: Some(self.advmss),
             window_scale: self.agreed.contains(Agreed::WINDOW_SCALE).then_some(self.rcv_wscale),
@@ -345,7 +390,7 @@ impl Request {
     }
 
     fn reply(&self) -> Reply {
-        Reply { tuple: self.tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link: None }
+        Reply { tuple: self.tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link: self.link }
     }
 
     /// Judges a segment (Linux `tcp_check_req`).
@@ -369,12 +414,13 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.end.ge(rcv_nxt)
-            && seg.seq.le(rcv_nxt + self.rcv_wnd)
-            && (seg.seq != seg.end || seg.seq.ge(rcv_nxt));
-        if paws_reject || !in_window {
+        let in_window = seg.is_in_window(rcv_nxt, self.rcv_wnd);
+        let echo_reject = timestamps.is_some_and(|(_, echo)| !self.may_echo(echo));
+        if paws_reject || echo_reject || !in_window {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
+            } else if echo_reject {
+                cx.ext.tsecr_rejected += 1;
             }
             if seg.rst() || self.is_rate_limited(cx) {
                 return RequestOutcome::Drop;
@@ -404,7 +450,30 @@ impl Request {
         if !seg.has_ack() {
             return RequestOutcome::Drop;
         }
+        // Linux: an ACK alone is not what TCP_DEFER_ACCEPT waits for.
+        if self.retries < self.defer && seg.end == rcv_nxt {
+            self.acked = true;
+            cx.ext.tcp_defer_accept_drop += 1;
+            return RequestOutcome::Drop;
+        }
         RequestOutcome::Complete
+    }
+
+    /// Whether the handshake has taken too long (Linux `syn_ack_recalc`).
+    pub(crate) fn has_expired(&self) -> bool {
+        let waited = self.defer == 0 || !self.acked || self.retries >= self.defer;
+        self.retries >= self.max_retries && waited
+    }
+
+    /// Whether the SYN-ACK is to be sent again: not while only the data is missing.
+    pub(crate) fn is_to_be_repeated(&self) -> bool {
+        self.defer == 0 || !self.acked || self.retries + 1 >= self.defer
+    }
+
+    /// Whether a peer can echo this: nothing, or the time of one of the SYN-ACKs.
+    fn may_echo(&self, echo: u32) -> bool {
+        let (first, last) = self.timestamps_sent;
+        echo == 0 || echo.wrapping_sub(first) <= last.wrapping_sub(first)
     }
 
     fn is_rate_limited(&mut self, cx: &Cx<'_>) -> bool {
@@ -472,6 +541,11 @@ impl Request {
         tcb.last_oow_ack_at = self.last_oow_ack_at;
         tcb.sync_mss(self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
+        if self.from_cookie {
+            // Nothing is in flight that an ACK could measure.
+            tcb.snd_una = tcb.snd_nxt;
+            return tcb;
+        }
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;
         // Karn: an ACK of a SYN-ACK that was sent again measures nothing.
@@ -483,9 +557,14 @@ impl Request {
             packets: 1,
             mss: tcb.mss,
             sent_at: self.sent_at,
+            order: 0,
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);
+        if self.retries > 0 {
+            tcb.recovery.undo_marker = Some(self.iss);
+            tcb.recovery.retrans_stamp = Some(self.sent_at);
+        }
         tcb
     }
 }

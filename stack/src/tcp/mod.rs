@@ -39,6 +39,7 @@ mod rtx_queue;
 mod segment;
 mod send_buf;
 mod socket;
+mod sparse;
 pub mod state;
 mod tcb;
 mod text;
@@ -54,8 +55,9 @@ pub(crate) use listen::Listener;
 pub use options::TcpOptions;
 pub(crate) use segment::FourTuple;
 pub use socket::SendFlags;
+pub(crate) use sparse::SharedDefault;
 pub use state::TcpState;
-pub(crate) use tcb::Tcb;
+pub(crate) use tcb::{Phase, Tcb};
 
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;

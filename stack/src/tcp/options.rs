@@ -2,6 +2,7 @@
 
 use super::cc::CongestionAlgorithm;
 use super::config::TcpConfig;
+use super::sparse::SharedDefault;
 use crate::socket::SocketError;
 use crate::time::Duration;
 
@@ -72,34 +73,43 @@ pub struct TcpOptions {
     pub max_pacing_rate: u64,
 }
 
+/// The defaults.
+static DEFAULT: TcpOptions = TcpOptions {
+    nodelay: false,
+    cork: false,
+    quickack: None,
+    maxseg: None,
+    keepalive: false,
+    keepidle: None,
+    keepintvl: None,
+    keepcnt: None,
+    user_timeout: Duration::ZERO,
+    linger2: None,
+    linger_reset: false,
+    syncnt: None,
+    defer_accept: Duration::ZERO,
+    window_clamp: None,
+    notsent_lowat: None,
+    rcvlowat: 1,
+    send_buffer: None,
+    receive_buffer: None,
+    reuse_addr: false,
+    reuse_port: false,
+    oob_inline: false,
+    ecn: None,
+    congestion: None,
+    max_pacing_rate: u64::MAX,
+};
+
 impl Default for TcpOptions {
     fn default() -> Self {
-        TcpOptions {
-            nodelay: false,
-            cork: false,
-            quickack: None,
-            maxseg: None,
-            keepalive: false,
-            keepidle: None,
-            keepintvl: None,
-            keepcnt: None,
-            user_timeout: Duration::ZERO,
-            linger2: None,
-            linger_reset: false,
-            syncnt: None,
-            defer_accept: Duration::ZERO,
-            window_clamp: None,
-            notsent_lowat: None,
-            rcvlowat: 1,
-            send_buffer: None,
-            receive_buffer: None,
-            reuse_addr: false,
-            reuse_port: false,
-            oob_inline: false,
-            ecn: None,
-            congestion: None,
-            max_pacing_rate: u64::MAX,
-        }
+        DEFAULT
+    }
+}
+
+impl SharedDefault for TcpOptions {
+    fn shared_default() -> &'static Self {
+        &DEFAULT
     }
 }
 

@@ -130,7 +130,10 @@ impl Tcb {
             }
             let len = match data > mss {
                 true => {
-                    let segs = if burst == Burst::All { max_segs.min(quota) } else { 1 };
+                    // Each segment has its own urgent pointer.
+                    let urgent = self.snd_up.gt(self.snd_una);
+                    let many = burst == Burst::All && !urgent;
+                    let segs = if many { max_segs.min(quota) } else { 1 };
                     self.split_point(data, window as usize, mss, segs as usize, nagle)
                 }
                 false => data,
@@ -138,7 +141,11 @@ impl Tcb {
             if len == 0 && data > 0 {
                 break;
             }
-            sent += self.send_new(cx, len, mss, SendReason::Data);
+            let why = match burst {
+                Burst::Probe => SendReason::LossProbe,
+                Burst::All => SendReason::Data,
+            };
+            sent += self.send_new(cx, len, mss, why);
             if burst != Burst::All {
                 break;
             }
@@ -146,10 +153,14 @@ impl Tcb {
         if rwnd_limited {
             self.chronograph.enter(cx.now, Limited::ReceiveWindow);
         }
+        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
+        if sent > 0 || limited {
+            let policy = self.idle_policy(cx);
+            let ctx = self.cc_context(cx.now);
+            let starved = !self.has_unsent() && self.wants_space;
+            window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
+        }
         if sent == 0 {
-            if cwnd_limited {
-                self.cs.is_cwnd_limited = true;
-            }
             return self.rtx.is_empty() && self.has_unsent();
         }
         if !rwnd_limited {
@@ -161,11 +172,6 @@ impl Tcb {
         if burst != Burst::Probe {
             self.schedule_loss_probe(cx, false);
         }
-        let limited = cwnd_limited || self.rtx.in_flight() >= self.cs.cwnd;
-        let policy = self.idle_policy(cx);
-        let ctx = self.cc_context(cx.now);
-        let starved = !self.has_unsent() && self.wants_space;
-        window::cwnd_validate(&mut self.cs, &self.cc, &ctx, &policy, limited, starved);
         false
     }
 
@@ -194,7 +200,14 @@ impl Tcb {
         let end = data_end + u32::from(fin);
         let mut marks = Marks::empty();
         marks.set(Marks::FIN, fin);
-        marks.set(Marks::PSH, len > 0 && data_end == self.push_seq);
+        // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
+        let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
+        // And so does what ends a large segment, for receivers that merge segments (Linux
+        // `__tcp_transmit_skb`).
+        if len > mss || (len > 0 && (data_end == self.push_seq || overdue)) {
+            marks |= Marks::PSH;
+            self.pushed_seq = data_end;
+        }
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -210,7 +223,7 @@ impl Tcb {
         }
         self.snd_nxt = end;
         let mss = mss.min(usize::from(u16::MAX)) as u16;
-        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, stamp };
+        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, order: 0, stamp };
         let packets = self.rtx.push(sent);
         cx.see(self.id, TcpEvent::Sent { seq, len, why });
         if packets_out == 0 || matches!(self.timers.rtx, Some((RtxTimer::LossProbe, _))) {
@@ -237,6 +250,9 @@ impl Tcb {
         }
         if self.has(Agreed::ECN_DEMAND_CWR) {
             flags |= TcpFlags::ECE;
+        }
+        if len > mss {
+            flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);
         if len > 0 {
@@ -293,7 +309,8 @@ impl Tcb {
             }
             room = mss as i32;
         }
-        let mut limit = (mss * max_segs.max(1) as usize).min(MAX_PAYLOAD).min(room as usize);
+        let max_segs = if self.snd_up.gt(self.snd_una) { 1 } else { max_segs.max(1) };
+        let mut limit = (mss * max_segs as usize).min(MAX_PAYLOAD).min(room as usize);
         if limit > mss {
             limit -= limit % mss;
         }
@@ -303,7 +320,13 @@ impl Tcb {
         if data(&entry) as usize > limit {
             self.rtx.split(index, entry.seq + limit as u32);
         }
+        let before = self.rtx.packets_out;
         self.rtx.resize(index, mss as u16);
+        if !self.has(Agreed::SACK) {
+            // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
+            let fewer = before.saturating_sub(self.rtx.packets_out);
+            self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
+        }
         let Some(entry) = self.rtx.get(index).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
@@ -315,11 +338,12 @@ impl Tcb {
         cx.tcp.retrans_segs += u64::from(packets);
         self.recovery.total_retrans += packets;
         self.recovery.bytes_retrans += len as u64;
-        if entry.is(Marks::RETRANS) {
-            // Its last copy is taken to be lost (Linux counts it once).
-            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
-        }
         self.rtx.sent_again(index, cx.now, stamp);
+        if why == RetransmitReason::LossProbe {
+            // Nothing is taken to be lost yet: the probe belongs to no recovery.
+            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            return true;
+        }
         self.recovery.retrans_stamp.get_or_insert(cx.now);
         self.recovery.undo_retrans = self.recovery.undo_retrans.max(0) + packets as i32;
         true
@@ -355,12 +379,12 @@ impl Tcb {
             if !self.retransmit(cx, index, quota.min(max_segs), why) {
                 break;
             }
+            let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
             match why {
-                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += 1,
-                _ => cx.ext.tcp_fast_retrans += 1,
+                RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += u64::from(packets),
+                _ => cx.ext.tcp_fast_retrans += u64::from(packets),
             }
             if self.cs.in_cwnd_reduction() {
-                let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
                 self.recovery.prr_out += packets;
             }
             rearm |= index == 0 && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
@@ -476,7 +500,6 @@ impl Tcb {
         self.segs_out += u32::from(segments);
         let id = self.ip_id;
         self.ip_id = self.ip_id.wrapping_add(segments);
-        let is_syn = emit.flags.contains(TcpFlags::SYN);
         cx.out.push_back(Outgoing {
             packet,
             src,
@@ -486,8 +509,8 @@ impl Tcb {
             mark: self.ip.mark,
             link: self.ip.bind_link,
             pmtu: self.ip.pmtu_discovery,
-            // Linux numbers the packets of a connection; a SYN-ACK is atomic (RFC 6864 §4.1).
-            ident: Some(if is_syn && emit.flags.contains(TcpFlags::ACK) { 0 } else { id }),
+            // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
+            ident: Some(id),
         });
     }
 
@@ -518,7 +541,9 @@ impl Tcb {
 
     /// How many segments one large one has at most (Linux `tcp_tso_segs`).
     fn max_large_segments(&self, cx: &Cx<'_>, mss: usize) -> u32 {
-        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD);
+        // Linux `tcp_xmit_size_goal`: no more than half of the largest window at once.
+        let half = (self.max_window >> 1) as usize;
+        let bytes = cx.config.max_segment_bytes.min(MAX_PAYLOAD).min(half).max(mss);
         let most = (bytes / mss).max(1) as u32;
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);

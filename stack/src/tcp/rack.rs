@@ -5,8 +5,8 @@
 //! round-trip time, which grows while the peer reports duplicates.
 
 use super::Cx;
-use super::cc::CaState;
-use super::event::{RetransmitReason, SendReason, TcpEvent};
+use super::cc::{CaState, CongestionControl};
+use super::event::RetransmitReason;
 use super::output::Burst;
 use super::output::Nagle;
 use super::rate::RateSample;
@@ -24,6 +24,7 @@ const REO_WND_PERSIST: u8 = 16;
 pub(crate) struct Rack {
     /// `RACK.xmit_ts` and `RACK.end_seq`: of the segment sent last among those delivered.
     pub(crate) xmit_at: Instant,
+    pub(crate) order: u32,
     pub(crate) end_seq: SeqNumber,
     /// `RACK.rtt`.
     pub(crate) rtt: Duration,
@@ -48,9 +49,16 @@ pub(crate) struct TailLossProbe {
     pub(crate) is_retrans: bool,
 }
 
-/// RFC 8985 §6.2 `RACK_sent_after`.
-fn sent_after(at: Instant, end: SeqNumber, other_at: Instant, other_end: SeqNumber) -> bool {
-    at > other_at || (at == other_at && end.gt(other_end))
+impl Rack {
+    /// RFC 8985 §6.2 `RACK_sent_after`: whether the segment delivered last was sent after this one.
+    /// Of those sent at one moment the order is known, so that the numbers tell only within what
+    /// was sent as one.
+    fn sent_after(&self, sent: &Sent) -> bool {
+        let later = self.order.wrapping_sub(sent.order) as i32;
+        self.xmit_at > sent.sent_at
+            || (self.xmit_at == sent.sent_at
+                && (later > 0 || (later == 0 && self.end_seq.gt(sent.end))))
+    }
 }
 
 impl Tcb {
@@ -63,15 +71,16 @@ impl Tcb {
         }
         self.rack.advanced = true;
         self.rack.rtt = rtt;
-        if sent_after(sent.sent_at, sent.end, self.rack.xmit_at, self.rack.end_seq) {
+        if !self.rack.sent_after(sent) {
             self.rack.xmit_at = sent.sent_at;
+            self.rack.order = sent.order;
             self.rack.end_seq = sent.end;
         }
     }
 
     /// RFC 8985 §6.2 step 4.
     pub(crate) fn rack_update_reo_wnd(&mut self, rs: &RateSample) {
-        if rs.prior_at.is_none() {
+        if rs.prior_at.is_none() || rs.prior_delivered == 0 {
             return;
         }
         // At most once per round trip.
@@ -113,7 +122,7 @@ impl Tcb {
             if sent.is(Marks::SACKED) || (sent.is(Marks::LOST) && !sent.is(Marks::RETRANS)) {
                 continue;
             }
-            if !sent_after(self.rack.xmit_at, self.rack.end_seq, sent.sent_at, sent.end) {
+            if !self.rack.sent_after(&sent) {
                 if !sent.is(Marks::EVER_RETRANS) && self.rtx.retrans_out == 0 {
                     break;
                 }
@@ -131,17 +140,17 @@ impl Tcb {
         timeout
     }
 
-    /// Looks for losses after an ACK that delivered something; tells whether a retransmission was
-    /// found lost (Linux `tcp_rack_mark_lost`).
-    pub(crate) fn rack_mark_lost(&mut self, cx: &mut Cx<'_>) {
+    /// Looks for losses after an ACK that delivered something; tells whether the timer runs for
+    /// those that may still be found (Linux `tcp_rack_mark_lost`).
+    pub(crate) fn rack_mark_lost(&mut self, cx: &mut Cx<'_>) -> bool {
         if !self.rack.advanced {
-            return;
+            return false;
         }
         self.rack.advanced = false;
-        if let Some(timeout) = self.rack_detect_loss(cx) {
-            let timeout = timeout + TIMEOUT_MIN;
-            self.timers.rtx = Some((RtxTimer::Reorder, cx.now + timeout.min(self.rto())));
-        }
+        let Some(timeout) = self.rack_detect_loss(cx) else { return false };
+        let timeout = timeout + TIMEOUT_MIN;
+        self.timers.rtx = Some((RtxTimer::Reorder, cx.now + timeout.min(self.rto())));
+        true
     }
 
     /// The reordering window is over (RFC 8985 §6.3).
@@ -151,7 +160,9 @@ impl Tcb {
         if before != self.rtx.in_flight() {
             if self.cs.ca_state != CaState::Recovery {
                 self.enter_recovery(cx, false);
-                self.cwnd_reduction(1, 0, false);
+                if !self.cc.has_cong_control() {
+                    self.cwnd_reduction(1, 0, false);
+                }
             }
             self.retransmit_lost(cx);
         }
@@ -202,7 +213,6 @@ impl Tcb {
 
     /// Sends a probe: new data, or else the last segment again (RFC 8985 §7.3).
     pub(crate) fn send_loss_probe(&mut self, cx: &mut Cx<'_>) {
-        self.timers.rtx = None;
         if self.tlp.high_seq.is_some() {
             self.rearm_rto(cx);
             return;
@@ -211,7 +221,7 @@ impl Tcb {
         let mss = self.current_mss() as u32;
         let room = self.window_end() - self.snd_nxt;
         if self.has_unsent() && room > 0 && room as u32 >= self.unsent().min(mss) {
-            self.write_xmit(cx, Nagle::Options, Burst::Probe);
+            self.write_xmit(cx, Nagle::Off, Burst::Probe);
         }
         self.tlp.is_retrans = false;
         if self.rtx.packets_out == before {
@@ -220,11 +230,6 @@ impl Tcb {
                 return;
             }
             self.tlp.is_retrans = true;
-        } else {
-            cx.see(
-                self.id,
-                TcpEvent::Sent { seq: self.snd_nxt, len: 0, why: SendReason::LossProbe },
-            );
         }
         self.tlp.high_seq = Some(self.snd_nxt);
         cx.ext.tcp_loss_probes += 1;

@@ -15,7 +15,7 @@ use super::output::Nagle;
 use super::rtx_queue::Marks;
 use super::tcb::{Agreed, Tcb};
 use super::timer::RtxTimer;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNumber;
 
 impl Tcb {
@@ -48,10 +48,12 @@ impl Tcb {
             // What congestion was seen for must not be undone.
             self.recovery.prior_ssthresh = 0;
         }
-        if flags.has(AckFlags::SACK_RENEGING) && self.check_reneging(cx) {
+        if flags.has(AckFlags::SACK_RENEGING) && self.check_reneging(cx, flags) {
             return Rexmit::None;
         }
-        if self.cs.ca_state != CaState::Open && self.snd_una.ge(self.recovery.high_seq) {
+        if self.cs.ca_state == CaState::Open {
+            self.recovery.retrans_stamp = None;
+        } else if self.snd_una.ge(self.recovery.high_seq) {
             match self.cs.ca_state {
                 CaState::Cwr if self.snd_una != self.recovery.high_seq => {
                     self.end_cwnd_reduction(cx);
@@ -79,12 +81,11 @@ impl Tcb {
                     return Rexmit::None;
                 }
                 if self.try_undo_dsack(cx) {
-                    self.try_keep_open(cx);
+                    self.try_to_open(cx, *flags);
                 }
                 self.identify_losses(cx, flags);
                 if self.cs.ca_state != CaState::Recovery {
                     if !self.time_to_recover() {
-                        self.try_to_open(cx, *flags);
                         return Rexmit::None;
                     }
                     self.enter_recovery(cx, ece);
@@ -146,7 +147,9 @@ impl Tcb {
             return;
         }
         let before = self.rtx.retrans_out;
-        self.rack_mark_lost(cx);
+        if self.rack_mark_lost(cx) {
+            flags.remove(AckFlags::SET_XMIT_TIMER);
+        }
         if before > self.rtx.retrans_out {
             *flags |= AckFlags::LOST_RETRANS;
         }
@@ -161,14 +164,13 @@ impl Tcb {
             return;
         }
         let Some(head) = self.rtx.first().copied() else { return };
-        if head.is(Marks::LOST) && !head.is(Marks::RETRANS) {
+        if head.is(Marks::LOST) {
             return;
         }
         let mss = u32::from(self.mss);
         if head.packets > 1 && head.len() > mss {
             self.rtx.split(0, head.seq + mss);
         }
-        self.rtx.mark(0, Marks::empty(), Marks::RETRANS | Marks::LOST);
         self.mark_lost(cx, 0);
     }
 
@@ -192,11 +194,14 @@ impl Tcb {
     }
 
     /// What the duplicates stood for is acknowledged now (Linux `tcp_remove_reno_sacks`).
-    pub(crate) fn remove_reno_sacks(&mut self, acked: u32) {
+    pub(crate) fn remove_reno_sacks(&mut self, acked: u32, flags: &mut AckFlags) {
+        if flags.has(AckFlags::RETRANS_DATA_ACKED) {
+            // Which of the copies arrived cannot be told for any of them.
+            flags.remove(AckFlags::ORIG_SACK_ACKED);
+        }
         if acked > 0 {
-            // One of them filled the hole; the duplicates have told of the others.
-            let news = acked.saturating_sub(self.rtx.sacked_out).max(1);
-            self.rate.count_delivered(news);
+            // One of them filled the hole; the others have been counted as duplicates came.
+            self.rate.count_delivered(acked.saturating_sub(self.rtx.sacked_out).max(1));
             self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(acked - 1);
         }
         let holes = self.rtx.lost_out.max(1).min(self.rtx.packets_out);
@@ -205,7 +210,12 @@ impl Tcb {
 
     /// The peer has dropped what it had selectively acknowledged: wait a little, then treat it as
     /// a timeout (RFC 2018 §8, Linux `tcp_check_sack_reneging`).
-    fn check_reneging(&mut self, cx: &mut Cx<'_>) -> bool {
+    fn check_reneging(&mut self, cx: &mut Cx<'_>, flags: &mut AckFlags) -> bool {
+        // Once: what does not move on must not put the timer off.
+        if !flags.has(AckFlags::SND_UNA_ADVANCED) {
+            return false;
+        }
+        flags.remove(AckFlags::SET_XMIT_TIMER);
         let delay = (self.rtt.srtt().unwrap_or_default() / 2).max(Duration::from_millis(10));
         self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + delay));
         true
@@ -231,6 +241,8 @@ impl Tcb {
     fn init_undo(&mut self) {
         self.recovery.undo_marker = Some(self.snd_una);
         self.recovery.undo_retrans = match self.rtx.retrans_out {
+            // A probe may be reported as a duplicate, too.
+            0 if self.tlp.high_seq.is_some() && self.tlp.is_retrans => 1,
             // Nothing retransmitted: nothing will be reported as a duplicate.
             0 => -1,
             packets => packets as i32,
@@ -343,10 +355,14 @@ impl Tcb {
     /// Whether what was retransmitted had arrived: the ACK echoes a time before the first
     /// retransmission (RFC 3522 §3.2, Linux `tcp_packet_delayed`).
     fn packet_delayed(&self) -> bool {
-        let Some(stamp) = self.recovery.retrans_stamp else { return false };
+        self.recovery.retrans_stamp.is_some_and(|stamp| self.echoes_before(stamp))
+    }
+
+    /// Whether the segment being processed echoes a timestamp from before that time.
+    pub(crate) fn echoes_before(&self, at: Instant) -> bool {
         self.has(Agreed::TIMESTAMPS)
             && self.rcv_tsecr != 0
-            && (self.rcv_tsecr.wrapping_sub(self.timestamp(stamp)) as i32) < 0
+            && (self.rcv_tsecr.wrapping_sub(self.timestamp(at)) as i32) < 0
     }
 
     fn may_undo(&self) -> bool {
@@ -422,7 +438,7 @@ impl Tcb {
         if self.recovery.undo_marker.is_none() || !self.packet_delayed() {
             return false;
         }
-        self.check_sack_reordering(cx, prior_una, self.forward_ack());
+        self.check_sack_reordering(cx, prior_una);
         // Until all retransmissions are accounted for, nothing is known.
         if self.rtx.retrans_out > 0 {
             return true;
@@ -452,6 +468,9 @@ impl Tcb {
             cx.ext.tcp_spurious_rtos += 1;
         }
         self.retransmits = 0;
+        if self.snd_una == self.recovery.high_seq && !self.has(Agreed::SACK) {
+            return true;
+        }
         if frto || self.has(Agreed::SACK) {
             self.set_ca_state(cx, CaState::Open);
             self.recovery.is_sack_reneg = false;

@@ -33,6 +33,9 @@ pub(crate) const MAX_SACK_BLOCKS: usize = 4;
 
 /// The longest packet that [`ReceiveQueue::collapse`] makes.
 const COLLAPSED_LEN: usize = 65_536;
+/// The smallest buffer that it makes: about what a packet takes besides its bytes, so that memory
+/// stays bounded by what is counted, however small the pieces.
+const COLLAPSED_SIZE: usize = 256;
 /// An empty queue keeps room for as many packets.
 const KEPT_CAPACITY: usize = 8;
 
@@ -656,7 +659,12 @@ fn gather(
     if len == 0 {
         return 0;
     }
-    let mut packed = Packet::over(vec![0; len], 0);
+    let size = len.max(COLLAPSED_SIZE);
+    if sparse.iter().map(|packet| packet.true_size()).sum::<usize>() <= size {
+        kept.append(sparse);
+        return 0;
+    }
+    let mut packed = Packet::over(vec![0; size], 0);
     let mut freed = 0;
     for packet in sparse.drain(..) {
         packed.put_slice(packet.bytes());

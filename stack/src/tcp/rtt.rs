@@ -83,6 +83,11 @@ impl RttEstimator {
         self.set_rto();
     }
 
+    /// Takes a measured round trip into the smallest one, and nothing else.
+    pub fn observe(&mut self, now: Instant, rtt: Duration) {
+        self.update_min_rtt(now, micros(rtt).clamp(1, RTT_LIMIT));
+    }
+
     /// Smoothed round-trip time; `None` before the first sample.
     pub fn srtt(&self) -> Option<Duration> {
         (self.srtt != 0).then(|| from_micros(self.srtt >> 3))

@@ -53,6 +53,8 @@ pub(crate) struct Sent {
     pub(crate) mss: u16,
     /// When it was sent last.
     pub(crate) sent_at: Instant,
+    /// The number of that transmission: many may leave at one moment.
+    pub(crate) order: u32,
     /// For the delivery rate.
     pub(crate) stamp: SegmentStamp,
 }
@@ -74,6 +76,9 @@ impl Sent {
     }
 }
 
+/// An empty queue keeps room for as many segments: idle connections are many.
+const KEPT_CAPACITY: usize = 1;
+
 /// The segments in flight, and the sums over their marks.
 #[derive(Debug, Default)]
 pub(crate) struct RtxQueue {
@@ -83,6 +88,8 @@ pub(crate) struct RtxQueue {
     pub(crate) sacked_out: u32,
     pub(crate) lost_out: u32,
     pub(crate) retrans_out: u32,
+    /// Transmissions so far.
+    order: u32,
 }
 
 impl RtxQueue {
@@ -119,8 +126,14 @@ impl RtxQueue {
     /// Appends a segment that was sent for the first time.
     pub(crate) fn push(&mut self, mut sent: Sent) -> u32 {
         sent.count();
+        self.order = self.order.wrapping_add(1);
+        sent.order = self.order;
         let packets = u32::from(sent.packets);
         self.packets_out += packets;
+        if self.entries.capacity() == 0 {
+            // A conversation has one segment in flight.
+            self.entries.reserve_exact(KEPT_CAPACITY);
+        }
         self.entries.push_back(sent);
         packets
     }
@@ -129,7 +142,7 @@ impl RtxQueue {
     pub(crate) fn pop(&mut self) -> Option<Sent> {
         let sent = self.entries.pop_front()?;
         self.subtract(&sent);
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
             self.entries = VecDeque::new();
         }
         Some(sent)
@@ -194,14 +207,16 @@ impl RtxQueue {
     /// Notes that an entry has been sent again.
     pub(crate) fn sent_again(&mut self, index: usize, now: Instant, stamp: SegmentStamp) {
         self.mark(index, Marks::RETRANS | Marks::EVER_RETRANS, Marks::empty());
+        self.order = self.order.wrapping_add(1);
         if let Some(sent) = self.entries.get_mut(index) {
+            sent.order = self.order;
             sent.sent_at = now;
             sent.stamp = stamp;
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = RtxQueue::default();
+        *self = RtxQueue { order: self.order, ..RtxQueue::default() };
     }
 
     fn add(&mut self, sent: &Sent) {

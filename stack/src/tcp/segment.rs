@@ -139,6 +139,15 @@ impl Segment {
         self.is(TcpFlags::ACK)
     }
 
+    /// RFC 9293 §3.4: whether some of it lies in a window, for records without a connection (Linux
+    /// `tcp_in_window`).
+    pub(crate) fn is_in_window(&self, start: SeqNumber, window: u32) -> bool {
+        let end = start + window;
+        self.seq == start
+            || (self.end.gt(start) && self.seq.lt(end))
+            || (self.seq == end && self.end == end)
+    }
+
     /// Whether the packet met congestion (RFC 3168 §5).
     pub(crate) fn ce(&self) -> bool {
         self.tos & CE == CE

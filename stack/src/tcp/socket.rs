@@ -4,8 +4,10 @@ use super::Cx;
 use super::cc::{Congestion, CongestionControl, window};
 use super::options::TcpOptions;
 use super::output::Nagle;
+use super::sparse::Sparse;
 use super::state::TcpState;
 use super::tcb::{AckPending, Limited, Tcb};
+use crate::socket::ports::BindRequest;
 use crate::socket::{Readiness, SocketError};
 
 bitflags::bitflags! {
@@ -25,8 +27,10 @@ impl Tcb {
         let mut ready = Readiness::empty();
         let connecting = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
         ready.set(Readiness::ERROR, self.error.is_some());
-        ready.set(Readiness::READ_CLOSED, self.receive_shutdown);
-        ready.set(Readiness::WRITE_CLOSED, self.send_shutdown);
+        // EPOLLHUP is both.
+        let closed = self.state == TcpState::Closed;
+        ready.set(Readiness::READ_CLOSED, self.receive_shutdown || closed);
+        ready.set(Readiness::WRITE_CLOSED, self.send_shutdown || closed);
         if !connecting {
             let wanted = (self.options.rcvlowat as usize).min(self.receive_limit / 2).max(1);
             let enough = self.rx.readable() >= wanted || self.receive_shutdown;
@@ -143,11 +147,8 @@ impl Tcb {
         if self.rx.readable() > 0 {
             return Ok(true);
         }
-        if self.state == TcpState::Closed && !self.was_connected() {
-            return match self.error.take() {
-                Some(error) => Err(error),
-                None => Err(SocketError::NotConnected),
-            };
+        if self.fin_received {
+            return Ok(false);
         }
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -156,14 +157,9 @@ impl Tcb {
             return Ok(false);
         }
         match self.state {
-            TcpState::Closed => Ok(false),
+            TcpState::Closed => Err(SocketError::NotConnected),
             _ => Err(SocketError::WouldBlock),
         }
-    }
-
-    /// Whether there ever was a connection.
-    fn was_connected(&self) -> bool {
-        self.tuple.remote_port != 0
     }
 
     /// Receives bytes; 0 at the end of the stream.
@@ -217,8 +213,9 @@ impl Tcb {
     }
 
     /// Takes options over and does what follows from them (Linux `do_tcp_setsockopt`).
-    pub(crate) fn apply_options(&mut self, cx: &mut Cx<'_>, options: TcpOptions) {
-        let old = core::mem::replace(&mut self.options, options);
+    pub(crate) fn apply_options(&mut self, cx: &mut Cx<'_>, mut options: TcpOptions) {
+        let quickack = options.quickack.take();
+        let old = core::mem::replace(&mut self.options, Sparse::new(options));
         let connected = self.state.is_synchronized();
         if options.keepalive != old.keepalive || options.keepidle != old.keepidle {
             self.reset_keepalive(cx);
@@ -263,11 +260,11 @@ impl Tcb {
         }
         let uncorked = old.cork && !options.cork;
         // TCP_NODELAY sends what waits, corked or not, each time that it is set.
-        let hurried = options.nodelay && (!old.nodelay || options == old);
+        let hurried = options.nodelay && (!old.nodelay || options == *old);
         if connected && (uncorked || hurried) {
             self.push_pending(cx, Nagle::Off);
         }
-        match self.options.quickack.take() {
+        match quickack {
             Some(true) => {
                 self.ack.pingpong = false;
                 if connected && self.ack.pending.contains(AckPending::SCHEDULED) {
@@ -281,11 +278,43 @@ impl Tcb {
     }
 
     /// Makes a closed socket fit for another connection.
-    pub(crate) fn renew(&mut self, cx: &Cx<'_>) {
-        let mut fresh = Tcb::new(self.id, self.ip.clone(), self.options, cx.config, cx.now);
+    pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
+        self.purge(cx);
+        let mut fresh = Tcb::new(self.id, (*self.ip).clone(), *self.options, cx.config, cx.now);
         fresh.tuple = self.tuple;
         fresh.bound_port = self.bound_port;
+        fresh.port_locked = self.port_locked;
+        fresh.port_by_connect = self.port_by_connect;
         fresh.bound_addr = self.bound_addr;
         *self = fresh;
+    }
+
+    /// Forgets the connection that was, or was not to be, but for what bind has asked for and an
+    /// error (Linux `tcp_disconnect`).
+    pub(crate) fn unconnect(&mut self, cx: &mut Cx<'_>) {
+        let error = self.error;
+        self.renew(cx);
+        self.error = error;
+        self.tuple.remote = core::net::Ipv4Addr::UNSPECIFIED;
+        self.tuple.remote_port = 0;
+        if !self.bound_addr {
+            self.tuple.local = core::net::Ipv4Addr::UNSPECIFIED;
+        }
+        if !self.bound_port {
+            self.tuple.local_port = 0;
+        }
+    }
+
+    /// What the socket asks of the table of ports.
+    pub(crate) fn bind_request(&self, addr: core::net::Ipv4Addr, port: u16) -> BindRequest {
+        BindRequest {
+            addr,
+            port,
+            link: self.ip.bind_link,
+            reuse_addr: self.options.reuse_addr,
+            reuse_port: self.options.reuse_port,
+            listening: false,
+            connecting: self.port_by_connect,
+        }
     }
 }

@@ -7,9 +7,10 @@ use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
-use super::rtx_queue::RtxQueue;
+use super::rtx_queue::{Marks, RtxQueue};
 use super::segment::FourTuple;
 use super::send_buf::SendBuffer;
+use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
 use crate::socket::{SocketError, SocketId, SocketOptions};
@@ -133,6 +134,18 @@ impl Chronograph {
     }
 }
 
+/// What a socket is to calls, which is not the state of its connection (Linux `socket_state`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Phase {
+    #[default]
+    Unconnected,
+    /// Connect was called, and has not been told how that ended.
+    Connecting,
+    Connected,
+    /// Shut down before it was connected: nothing more will come of it.
+    Disconnecting,
+}
+
 /// Loss recovery (Linux's fields of the same names).
 #[derive(Debug, Clone)]
 pub(crate) struct Recovery {
@@ -156,7 +169,7 @@ pub(crate) struct Recovery {
     /// The degree of reordering, in segments (RFC 8985 §6.2 step 3).
     pub(crate) reordering: u32,
     pub(crate) reord_seen: u32,
-    /// The start of the highest selectively acknowledged segment.
+    /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
     /// Where the next retransmission is looked for.
     pub(crate) retransmit_hint: Option<SeqNumber>,
@@ -174,20 +187,28 @@ pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) state: TcpState,
     pub(crate) tuple: FourTuple,
-    pub(crate) ip: SocketOptions,
-    pub(crate) options: TcpOptions,
+    pub(crate) ip: Sparse<SocketOptions>,
+    pub(crate) options: Sparse<TcpOptions>,
     /// Nobody has it any more (Linux `SOCK_DEAD`).
     pub(crate) orphan: bool,
     /// Nobody has accepted it yet: the listener.
     pub(crate) listener: Option<SocketId>,
     /// It is in the table of connections.
     pub(crate) hashed: bool,
-    /// Its port was bound by bind.
+    /// What it is to calls.
+    pub(crate) phase: Phase,
+    /// It has its port in the table of ports.
     pub(crate) bound_port: bool,
+    /// The port was asked for by number and stays until close (Linux `SOCK_BINDPORT_LOCK`).
+    pub(crate) port_locked: bool,
+    /// The port was chosen by connect.
+    pub(crate) port_by_connect: bool,
     pub(crate) bound_addr: bool,
     /// Sending, receiving was shut down.
     pub(crate) send_shutdown: bool,
     pub(crate) receive_shutdown: bool,
+    /// FIN came: the end of the stream stays the end, whatever happens (Linux `SOCK_DONE`).
+    pub(crate) fin_received: bool,
     /// `SO_ERROR`.
     pub(crate) error: Option<SocketError>,
     pub(crate) soft_error: Option<SocketError>,
@@ -208,6 +229,8 @@ pub(crate) struct Tcb {
     pub(crate) write_seq: SeqNumber,
     /// A segment that ends here carries PSH.
     pub(crate) push_seq: SeqNumber,
+    /// End of the last segment that carried PSH (`pushed_seq`).
+    pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
     /// FIN is queued: it is the last number before `write_seq`.
@@ -319,15 +342,19 @@ impl Tcb {
             id,
             state: TcpState::Closed,
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
-            ip,
-            options,
+            ip: Sparse::new(ip),
+            options: Sparse::new(options),
             orphan: false,
             listener: None,
             hashed: false,
+            phase: Phase::default(),
             bound_port: false,
+            port_locked: false,
+            port_by_connect: false,
             bound_addr: false,
             send_shutdown: false,
             receive_shutdown: false,
+            fin_received: false,
             error: None,
             soft_error: None,
             time_wait: None,
@@ -340,6 +367,7 @@ impl Tcb {
             max_window: 0,
             write_seq: zero,
             push_seq: zero,
+            pushed_seq: zero,
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
@@ -476,7 +504,9 @@ impl Tcb {
 
     /// Where in the send buffer a number's byte is. The SYN takes a number but no byte.
     pub(crate) fn send_offset(&self, seq: SeqNumber) -> usize {
-        let first = if self.snd_una == self.iss { self.iss + 1 } else { self.snd_una };
+        // Not by comparison with `iss`, which comes again after 2³² bytes.
+        let syn = self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN));
+        let first = self.snd_una + u32::from(syn);
         if seq.lt(first) { 0 } else { seq.since(first) as usize }
     }
 

@@ -16,10 +16,10 @@ use crate::wire::tcp_options::SackBlock;
 
 /// After so many duplicate ACKs, further ones may be compressed (Linux `TCP_FASTRETRANS_THRESH`).
 const DUP_ACKS_BEFORE_COMPRESSION: u8 = 3;
-/// A tick of Linux's clock.
-const TICK: Duration = Duration::from_millis(1);
 /// Linux `TCP_MIN_MSS`.
 const MIN_MSS: u16 = 88;
+/// One of Linux's with `HZ=1000`.
+const TICK: Duration = Duration::from_millis(1);
 
 impl Tcb {
     /// Takes the payload of a segment; `packet`'s bytes are that payload. Returns the packet when
@@ -34,6 +34,8 @@ impl Tcb {
             cx.pool.put(packet);
             return Ok(());
         }
+        // A SYN comes before the data, which is cut off with it where it is old.
+        let start = seg.seq + u32::from(seg.syn());
         if self.has(Agreed::ECN) && seg.is(TcpFlags::CWR) {
             self.agreed.remove(Agreed::ECN_DEMAND_CWR);
             // Linux tcp_ecn_accept_cwr: the sender's window is small now, so do not delay.
@@ -50,10 +52,10 @@ impl Tcb {
         }
         let window = self.receive_window();
         // Linux: FIN alone takes no room. Its sender would repeat it for ever otherwise.
-        let bare_fin = seg.fin() && seg.len == 0 && seg.seq == self.rcv_nxt;
+        let bare_fin = seg.fin() && seg.len == 0 && start == self.rcv_nxt;
         if bare_fin && window == 0 {
             self.ack.pending |= AckPending::NOW;
-        } else if seg.seq.ge(self.rcv_nxt + window) {
+        } else if start.ge(self.rcv_nxt + window) {
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }
@@ -62,7 +64,7 @@ impl Tcb {
         }
         if self.rx.memory() + packet.true_size() > self.memory_limit() {
             self.prune(cx, packet.true_size());
-            let is_next = seg.seq.le(self.rcv_nxt);
+            let is_next = start.le(self.rcv_nxt);
             let full = self.rx.memory() >= self.memory_limit();
             if full && (!is_next || self.rx.readable() > 0) {
                 cx.ext.tcp_rcv_q_drop += 1;
@@ -80,14 +82,14 @@ impl Tcb {
             end = limit;
             fin = false;
         }
-        if seg.seq.gt(self.rcv_nxt) {
+        if start.gt(self.rcv_nxt) {
             self.queue_out_of_order(cx, seg, packet, fin);
             return Ok(());
         }
-        let old = self.rcv_nxt.since(seg.seq);
+        let old = self.rcv_nxt.since(start);
         if old > 0 {
             // Partly old: the new part counts (RFC 2883 §4.1 for the rest).
-            self.set_duplicate(cx, seg.seq, self.rcv_nxt);
+            self.set_duplicate(cx, start, self.rcv_nxt);
             packet.pull(old as usize);
         }
         self.queue_in_order(cx, seg, packet, end, fin);
@@ -108,6 +110,7 @@ impl Tcb {
             self.bytes_received += len as u64;
             self.rx.append(packet, cx.pool);
             self.data_received(cx, seg, len, true_size);
+            self.check_ce(seg);
         } else {
             cx.pool.put(packet);
         }
@@ -135,6 +138,7 @@ impl Tcb {
     fn queue_out_of_order(&mut self, cx: &mut Cx<'_>, seg: &Segment, packet: Packet, fin: bool) {
         let len = packet.len();
         let true_size = packet.true_size();
+        self.check_ce(seg);
         self.rcv_ooopack += u32::from(seg.segments);
         cx.ext.tcp_ofo_queue += 1;
         let inserted = self.rx.insert_out_of_order(self.rcv_nxt, seg.seq, packet, fin, cx.pool);
@@ -144,7 +148,10 @@ impl Tcb {
         self.ack.pending |= AckPending::SCHEDULED;
         if inserted.queued {
             self.measure_peer_mss(seg, true_size);
-            self.grow_window(cx, len, true_size);
+            // Without SACK a window that changes would keep ACKs from counting as duplicates.
+            if self.has(Agreed::SACK) {
+                self.grow_window(cx, len, true_size);
+            }
         }
     }
 
@@ -152,6 +159,7 @@ impl Tcb {
     fn receive_fin(&mut self, cx: &mut Cx<'_>) {
         self.ack.pending |= AckPending::SCHEDULED;
         self.receive_shutdown = true;
+        self.fin_received = true;
         let to = match self.state {
             TcpState::SynReceived | TcpState::Established => {
                 self.ack.pingpong = true;
@@ -330,9 +338,8 @@ impl Tcb {
     /// Sends the ACK that is owed, or sees to it that it is sent in time (Linux
     /// `__tcp_ack_snd_check`).
     pub(crate) fn ack_check(&mut self, cx: &mut Cx<'_>) {
-        if !self.ack.pending.contains(AckPending::SCHEDULED)
-            && !self.ack.pending.contains(AckPending::NOW)
-        {
+        // Not if an ACK has left since the one owed, as that of FIN does.
+        if !self.ack.pending.contains(AckPending::SCHEDULED) {
             return;
         }
         if let Some(why) = self.ack_now_reason(cx) {
@@ -391,7 +398,8 @@ impl Tcb {
 
     /// Linux `tcp_send_delayed_ack`.
     fn delay_ack(&mut self, cx: &mut Cx<'_>) {
-        // Before any data has come there is nothing to wait for: the next tick.
+        // Before any data there is nothing to learn by waiting: FIN alone is acknowledged with the
+        // next tick.
         let mut ato = self.ack.ato.max(TICK);
         if ato > ATO_MIN {
             let mut most = Duration::from_millis(500);

@@ -111,13 +111,13 @@ impl Tcb {
     /// RFC 9293 §3.8.6.1: the interval doubles.
     pub(crate) fn arm_probe_timer(&mut self, cx: &Cx<'_>) {
         let wait = self.probe_interval(cx.config);
+        let wait = self.clamp_to_user_timeout(self.probes_since, wait, cx.now);
         self.timers.rtx = Some((RtxTimer::ZeroWindowProbe, cx.now + wait));
     }
 
     fn probe_interval(&self, config: &TcpConfig) -> Duration {
         let base = self.rtt.rto().max(config.rto_min);
-        let wait = (base * (1 << u32::from(self.backoff).min(20))).min(config.rto_max);
-        self.clamp_to_user_timeout(self.probes_since, wait, Instant::ZERO).min(config.rto_max)
+        (base * (1 << u32::from(self.backoff).min(20))).min(config.rto_max)
     }
 
     /// Shortens a wait so that the user timeout is kept (Linux `tcp_clamp_rto_to_user_timeout`).
@@ -129,9 +129,9 @@ impl Tcb {
     ) -> Duration {
         let user = self.options.user_timeout;
         match since {
-            Some(since) if !user.is_zero() && now > since => {
+            Some(since) if !user.is_zero() => {
                 let left = user.saturating_sub(now - since);
-                wait.min(left.max(Duration::from_millis(1)))
+                wait.min(left.max(TIMEOUT_MIN))
             }
             _ => wait,
         }
@@ -155,7 +155,10 @@ impl Tcb {
         if let Some((kind, at)) = self.timers.rtx
             && at <= cx.now
         {
-            self.timers.rtx = None;
+            // The other two look at what has fired to tell how long the next one is to run.
+            if matches!(kind, RtxTimer::Retransmit | RtxTimer::ZeroWindowProbe) {
+                self.timers.rtx = None;
+            }
             match kind {
                 RtxTimer::Retransmit => self.retransmit_timeout(cx),
                 RtxTimer::LossProbe => {
@@ -191,8 +194,8 @@ impl Tcb {
         let handshake = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
         if self.snd_wnd == 0 && !self.orphan && !handshake {
             // The peer has shrunk its window below what it had accepted.
-            if cx.now - self.last_ack_at > cx.config.rto_max {
-                self.fail(cx, SocketError::TimedOut);
+            if self.shrunk_window_timed_out(cx) {
+                self.give_up(cx);
                 return;
             }
             self.enter_loss(cx);
@@ -202,9 +205,7 @@ impl Tcb {
         }
         cx.ext.tcp_timeouts += 1;
         if self.has_timed_out(cx) {
-            cx.ext.tcp_abort_on_timeout += 1;
-            let error = self.soft_error.unwrap_or(SocketError::TimedOut);
-            self.fail(cx, error);
+            self.give_up(cx);
             return;
         }
         if self.retransmits == 0 && !handshake {
@@ -215,6 +216,11 @@ impl Tcb {
             self.retransmit_syn(cx, 0);
             self.recovery.retrans_stamp.get_or_insert(cx.now);
         } else {
+            if self.retransmits > cx.config.retries1 {
+                // RFC 9293 §3.8.3 (R1): the path may be wrong. Lowered before the segment is sent
+                // again, so that this one tries the new size (Linux `tcp_write_timeout`).
+                self.doubt_path_mtu(cx);
+            }
             self.enter_loss(cx);
             self.retransmits = self.retransmits.saturating_add(1);
             self.retransmit(cx, 0, 1, RetransmitReason::Timeout);
@@ -233,9 +239,6 @@ impl Tcb {
         let since = self.recovery.retrans_stamp;
         let wait = self.clamp_to_user_timeout(since, self.rto(), cx.now);
         self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + wait));
-        if self.retransmits > cx.config.retries1 && self.state == TcpState::Established {
-            self.doubt_path_mtu(cx);
-        }
     }
 
     fn count_timeout(&self, cx: &mut Cx<'_>) {
@@ -286,6 +289,29 @@ impl Tcb {
         cx.now - since + TIMEOUT_MIN / 2 >= limit
     }
 
+    /// A window that shrank to nothing below what is in flight: the peer may keep it so as long as
+    /// it answers, but for the user timeout (Linux `tcp_rtx_probe0_timed_out`).
+    fn shrunk_window_timed_out(&self, cx: &Cx<'_>) -> bool {
+        let head = self.rtx.first().map_or(cx.now, |sent| sent.sent_at);
+        let stuck = cx.now - self.recovery.retrans_stamp.unwrap_or(head);
+        let user = self.options.user_timeout;
+        if !user.is_zero() && stuck > user {
+            return true;
+        }
+        let mut limit = cx.config.rto_max * 2;
+        if !user.is_zero() {
+            limit = limit.min(user);
+        }
+        cx.now - self.last_ack_at > limit && stuck > limit
+    }
+
+    /// Linux `tcp_write_err`: what ICMP had to say is the better reason.
+    fn give_up(&mut self, cx: &mut Cx<'_>) {
+        cx.ext.tcp_abort_on_timeout += 1;
+        let error = self.soft_error.unwrap_or(SocketError::TimedOut);
+        self.fail(cx, error);
+    }
+
     /// RFC 9293 §3.8.6.1, Linux `tcp_probe_timer`.
     fn probe_timeout(&mut self, cx: &mut Cx<'_>) {
         if !self.rtx.is_empty() || !self.has_unsent() {
@@ -297,7 +323,7 @@ impl Tcb {
         let user = self.options.user_timeout;
         let since = *self.probes_since.get_or_insert(cx.now);
         if !user.is_zero() && cx.now - since >= user && since != cx.now {
-            self.fail(cx, SocketError::TimedOut);
+            self.give_up(cx);
             return;
         }
         let mut most = cx.config.retries2;
@@ -305,14 +331,12 @@ impl Tcb {
             let alive = self.probe_interval(cx.config) < cx.config.rto_max;
             most = orphan_retries(cx.config, alive);
             if !alive && self.backoff >= most {
-                self.fail(cx, SocketError::TimedOut);
+                self.give_up(cx);
                 return;
             }
         }
         if self.probes_out >= most {
-            cx.ext.tcp_abort_on_timeout += 1;
-            let error = self.soft_error.unwrap_or(SocketError::TimedOut);
-            self.fail(cx, error);
+            self.give_up(cx);
             return;
         }
         self.write_wakeup(cx, SendReason::WindowProbe);
@@ -375,10 +399,8 @@ impl Tcb {
         };
         if given_up {
             // RFC 1122 §4.2.3.6.
-            cx.ext.tcp_abort_on_timeout += 1;
             self.send_reset(cx);
-            let error = self.soft_error.unwrap_or(SocketError::TimedOut);
-            self.fail(cx, error);
+            self.give_up(cx);
             return;
         }
         cx.ext.tcp_keep_alive += 1;

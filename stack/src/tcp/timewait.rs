@@ -59,8 +59,11 @@ impl TimeWait {
         if self.fin_wait_2 {
             return self.input_fin_wait_2(cx, seg, paws_reject);
         }
-        let newer = |recent: u32| {
-            seg.timestamps.is_some_and(|(value, _)| (value.wrapping_sub(recent) as i32) > 0)
+        let newer = match (self.ts_recent, seg.timestamps) {
+            (Some(recent), Some((value, _))) => (value.wrapping_sub(recent) as i32) > 0,
+            // RFC 6191 §2: only the new connection would have timestamps, and they protect it.
+            (None, Some(_)) => cx.config.timestamps,
+            (_, None) => false,
         };
         if !paws_reject && seg.seq == self.rcv_nxt && (seg.seq == seg.end || seg.rst()) {
             // In the window, and nothing new.
@@ -76,11 +79,9 @@ impl TimeWait {
             && !seg.rst()
             && !seg.has_ack()
             && !paws_reject
-            && (seg.seq.gt(self.rcv_nxt) || self.ts_recent.is_some_and(newer))
+            && (seg.seq.gt(self.rcv_nxt) || newer)
         {
-            // Linux: away from the old numbers, and never 0.
-            let isn = self.snd_nxt + 65_535 + 2;
-            return Outcome::NewConnection(isn);
+            return Outcome::NewConnection(self.next_isn());
         }
         if paws_reject {
             cx.ext.paws_estab_rejected += 1;
@@ -88,7 +89,11 @@ impl TimeWait {
         if seg.rst() {
             return Outcome::Drop;
         }
-        // A retransmitted FIN, or something old: tell the peer where we are.
+        if seg.fin() && seg.end == self.rcv_nxt && !paws_reject {
+            // RFC 9293 §3.10.7.4 step 8: our last ACK was lost; the wait starts anew.
+            return Outcome::Restart;
+        }
+        // Something old: tell the peer where we are.
         let limited = seg.seq == seg.end && self.is_rate_limited(cx);
         let limited = limited || (seg.syn() && self.is_rate_limited(cx));
         if limited {
@@ -98,10 +103,15 @@ impl TimeWait {
         Outcome::Ack
     }
 
+    /// Where a connection in its place starts: away from the old numbers (Linux
+    /// `tcp_timewait_state_process`, `tcp_twsk_unique`).
+    pub(crate) fn next_isn(&self) -> SeqNumber {
+        self.snd_nxt + 65_535 + 2
+    }
+
     /// Linux: the half of the function for `TCP_FIN_WAIT2`.
     fn input_fin_wait_2(&mut self, cx: &mut Cx<'_>, seg: &Segment, paws_reject: bool) -> Outcome {
-        let in_window = seg.end.ge(self.rcv_nxt) && seg.seq.le(self.rcv_nxt + self.rcv_wnd);
-        if paws_reject || !in_window {
+        if paws_reject || !seg.is_in_window(self.rcv_nxt, self.rcv_wnd) {
             if seg.rst() || (seg.seq == seg.end && self.is_rate_limited(cx)) {
                 return Outcome::Drop;
             }
@@ -244,7 +254,8 @@ pub(crate) fn send_reset_for(cx: &mut Cx<'_>, seg: &Segment) {
         true => (seg.ack, SeqNumber(0), TcpFlags::RST),
         false => (SeqNumber(0), seg.end, TcpFlags::RST | TcpFlags::ACK),
     };
-    let reply = Reply { tuple: seg.tuple, tos: 0, ttl: None, mark: 0, link: None };
+    // Linux: with the type of service of what it answers, ECN aside.
+    let reply = Reply { tuple: seg.tuple, tos: seg.tos & !3, ttl: None, mark: 0, link: None };
     let options = TcpOptionsRepr::default();
     let emit = Emit { seq, ack, flags, window: 0, len: 0, mss: 1, ect: false, options };
     reply.send(cx, &emit);

@@ -32,7 +32,6 @@ pub(crate) fn initial_window(
     if space > mss && mss > 0 {
         space -= space % mss;
     }
-    let window = space.min(u32::from(u16::MAX));
     let mut wscale = 0;
     if scaling {
         let largest = match fixed {
@@ -42,7 +41,7 @@ pub(crate) fn initial_window(
         let largest = u32::try_from(largest).unwrap_or(u32::MAX).min(clamp).max(1);
         wscale = (largest.ilog2().saturating_sub(15) as u8).min(super::segment::MAX_WSCALE);
     }
-    InitialWindow { window, clamp: clamp.min(u32::from(u16::MAX) << wscale), wscale }
+    InitialWindow { window: space, clamp: clamp.min(u32::from(u16::MAX) << wscale), wscale }
 }
 
 impl Tcb {

@@ -24,7 +24,7 @@ pub const CHECKSUM_OFFSET: usize = 16;
 
 bitflags::bitflags! {
     /// The control bits.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
     pub struct TcpFlags: u16 {
         /// No more data from the sender.
         const FIN = 0x001;

@@ -21,8 +21,24 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let (mut lab, host, link, tester) =
-            Lab::with_tester_and(&format!("{US}/24"), Config::default());
+        Bench::with(Config::default(), 1500)
+    }
+
+    /// With settings for the host and an MTU for its link.
+    pub fn with(config: Config, mtu: usize) -> Self {
+        Bench::seeded(config, mtu, 1)
+    }
+
+    /// With a seed: a host's is its number in the laboratory.
+    pub fn seeded(config: Config, mtu: usize, seed: u64) -> Self {
+        let mut lab = Lab::new();
+        for _ in 1..seed {
+            lab.host("another");
+        }
+        let segment = lab.segment();
+        let host = lab.host_with("a", config);
+        let link = lab.attach_with_mtu(host, segment, &format!("{US}/24"), mtu);
+        let tester = lab.tester(segment);
         lab.know(host, link, PEER, tester.mac);
         let now = lab.now();
         let also = format!("{ALSO_US}/24").parse().expect("an address");

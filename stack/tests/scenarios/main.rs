@@ -18,5 +18,7 @@ mod oddities;
 mod reassembly;
 mod settings;
 mod sockets;
+mod tcp_bench;
+mod tcp_sockets;
 mod tun;
 mod udp;

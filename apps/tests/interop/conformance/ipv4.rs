@@ -92,17 +92,13 @@ fn protocols(probes: &mut Probes) {
             })
         });
     }
-    probes
-        .packet("SYN to a closed port", |from| {
-            let mut segment =
-                vec![0x9c, 0x40, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0];
-            let pseudo =
-                tapping_stack::wire::ipv4::pseudo_header_sum(from, HOST, Protocol::TCP, 20);
-            let sum = pseudo.add(&segment).finish();
-            segment[16..18].copy_from_slice(&sum.to_be_bytes());
-            Ip::new(from, HOST, Protocol::TCP, segment)
-        })
-        .differs("there is no TCP here yet");
+    probes.packet("SYN to a closed port", |from| {
+        let mut segment = vec![0x9c, 0x40, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0];
+        let pseudo = tapping_stack::wire::ipv4::pseudo_header_sum(from, HOST, Protocol::TCP, 20);
+        let sum = pseudo.add(&segment).finish();
+        segment[16..18].copy_from_slice(&sum.to_be_bytes());
+        Ip::new(from, HOST, Protocol::TCP, segment)
+    });
 }
 
 const ADDRESSES: [&str; 18] = [

@@ -11,7 +11,15 @@ fn table() -> (PortTable, Rng) {
 
 fn to(addr: Ipv4Addr, port: u16) -> BindRequest {
     let (reuse_addr, reuse_port) = (false, false);
-    BindRequest { addr, port, link: None, reuse_addr, reuse_port, listening: false }
+    BindRequest {
+        addr,
+        port,
+        link: None,
+        reuse_addr,
+        reuse_port,
+        listening: false,
+        connecting: false,
+    }
 }
 
 /// Whether two requests can be bound one after the other.

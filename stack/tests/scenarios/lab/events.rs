@@ -3,14 +3,15 @@
 use core::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
-use tapping_stack::LinkId;
 use tapping_stack::event::{AddressState, Direction, Event, Observer, Receiver};
 use tapping_stack::filter::hook::{HookPoint, Verdict};
 use tapping_stack::neigh::{Neighbour, NudState};
 use tapping_stack::route::RouteKind;
 use tapping_stack::stats::DropReason;
+use tapping_stack::tcp::event::TcpEvent;
 use tapping_stack::time::Instant;
 use tapping_stack::wire::Arp;
+use tapping_stack::{LinkId, SocketId};
 
 use super::check;
 
@@ -39,6 +40,10 @@ pub enum Seen {
     ArpOut {
         link: LinkId,
         message: Arp,
+    },
+    Tcp {
+        socket: SocketId,
+        event: TcpEvent,
     },
     Neighbour(Neighbour),
     Ipv4In {
@@ -110,6 +115,7 @@ impl Seen {
             Seen::Delivered { to: Receiver::Udp(_), .. } => "delivered to udp".into(),
             Seen::Delivered { to: Receiver::Tcp(_), .. } => "delivered to tcp".into(),
             Seen::Dropped { reason, .. } => format!("dropped: {reason}"),
+            Seen::Tcp { event, .. } => format!("tcp {event:?}"),
             Seen::Address { addr, state, .. } => format!("{addr} {state:?}"),
         }
     }
@@ -169,6 +175,7 @@ fn own(event: &Event<'_>) -> Seen {
             Seen::Dropped { reason, bytes: packet.bytes().to_vec() }
         }
         Event::Address { link, addr, state } => Seen::Address { link, addr, state },
+        Event::Tcp { socket, event } => Seen::Tcp { socket, event },
         _ => unreachable!("an event that the laboratory does not know"),
     }
 }

@@ -1,0 +1,5 @@
+use super::compare::Scenario;
+
+pub fn scenarios() -> Vec<Scenario> {
+    Vec::new()
+}
