@@ -7,12 +7,12 @@ mod sockets;
 mod v2;
 mod v3;
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
-use tapping_stack::Config;
+use tapping_stack::{Config, LinkId};
 use tapping_stack::socket::SocketId;
 use tapping_stack::stats::DropReason;
-use tapping_stack::time::{Duration, Instant};
+use tapping_stack::time::Duration;
 use tapping_stack::wire::igmp::{self, IgmpQueryRepr, IgmpVersion, types};
 use tapping_stack::wire::{MacAddr, Protocol, RecordType};
 
