@@ -335,3 +335,37 @@ fn an_ack_of_what_was_not_sent_is_answered() {
          +0  state ESTAB",
     );
 }
+
+/// Linux: TCP_NODELAY sends what a cork or MSG_MORE holds, each time that it is set.
+#[test]
+fn hurry_is_stronger_than_a_cork() {
+    after(
+        ACCEPTED,
+        "+0   set TCP_CORK 1
+         +0   write 30
+         +.05 write 30
+         +0   set TCP_NODELAY 1
+         +0   > P. 1:61(60) ack 1
+         +.01 < . 1:1(0) ack 61 win 65535
+         +0   set TCP_CORK 0
+         +0   write 50 more
+         +.05 set TCP_NODELAY 1
+         +0   > . 61:111(50) ack 1",
+    );
+}
+
+/// RFC 5961 §5.2: what acknowledges data never sent is discarded, its timestamp with it.
+#[test]
+fn a_forged_ack_does_not_change_what_is_echoed() {
+    script(
+        "0     socket tcp ; bind 8080 ; listen 1
+         +0    < S 0:0(0) win 65535 <mss 1000,sackOK,TS val 700 ecr 0>
+         +0    > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 0 ecr 700>
+         +.1   < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 800 ecr 0>
+         +0    accept(3, ..., ...) = 4
+         +.1   < . 1:501(500) ack 5000 win 65535 <nop,nop,TS val 90000 ecr 0>
+         +0    > . 1:1(0) ack 1 <nop,nop,TS val 200 ecr 800>
+         +.1   < . 1:501(500) ack 1 win 65535 <nop,nop,TS val 1000 ecr 0>
+         +0    > . 1:1(0) ack 501 <nop,nop,TS val 300 ecr 1000>",
+    );
+}

@@ -5,4 +5,5 @@ mod harness;
 mod close;
 mod data;
 mod odd;
+mod recovery;
 mod setup;
