@@ -47,8 +47,8 @@ fn acknowledgments(all: &mut Vec<Scenario>) {
     add(
         "a pause after many",
         format!(
-            "{}+.001 read 99999\n+.1 < P. 36501:37961(1460) ack 1 win 512\n+.02 use 3\n+.1 read 9999",
-            segments(1, 25, 1460, "+.001")
+            "{}+.001 read 99999\n+.1 < P. 21901:23361(1460) ack 1 win 512\n+.02 use 3\n+.1 read 9999",
+            segments(1, 15, 1460, "+.001")
         ),
     );
     // Twenty used up the quick ones.
