@@ -99,16 +99,15 @@ impl Tcb {
     /// Processes the acknowledgment of a segment.
     pub(crate) fn process_ack(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> AckVerdict {
         let prior_una = self.snd_una;
-        if seg.ack.lt(prior_una) {
-            // RFC 5961 §5.2; and what was never sent cannot have been acknowledged before.
-            let known = u64::from(self.max_window).min(self.bytes_acked) as u32;
-            if seg.ack.lt(prior_una - known) {
-                return AckVerdict::Bad;
-            }
-            return self.old_ack(cx, seg);
-        }
-        if seg.ack.gt(self.snd_nxt) {
+        // RFC 5961 §5.2; and what was never sent cannot have been acknowledged before.
+        let known = u64::from(self.max_window).min(self.bytes_acked) as u32;
+        if seg.ack.lt(prior_una - known) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
+        }
+        // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
+        self.store_timestamp(cx.now, seg);
+        if seg.ack.lt(prior_una) {
+            return self.old_ack(cx, seg);
         }
         let mut state = SackState {
             flags: AckFlags::empty(),
@@ -341,7 +340,11 @@ impl Tcb {
             if !sent.is(Marks::SACKED) {
                 if self.has(Agreed::SACK) {
                     self.rate.count_delivered(packets);
-                    self.rack_advance(cx.now, &sent);
+                    // An echo of an earlier time is for the original (RFC 8985 §6.2 step 2); a
+                    // selective acknowledgment echoes what came in order.
+                    if !sent.is(Marks::EVER_RETRANS) || !self.echoes_before(sent.sent_at) {
+                        self.rack_advance(cx.now, &sent);
+                    }
                 }
                 let again = sent.is(Marks::EVER_RETRANS);
                 self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);

@@ -130,8 +130,11 @@ impl Tcb {
             }
             let len = match data > mss {
                 true => {
+                    // Each segment has its own urgent pointer.
+                    let urgent = self.snd_up.gt(self.snd_una);
+                    let many = burst == Burst::All && !urgent;
                     let most = max_segs.min(quota).min(self.half_window_segments(mss));
-                    let segs = if burst == Burst::All { most } else { 1 };
+                    let segs = if many { most } else { 1 };
                     self.split_point(data, window as usize, mss, segs as usize, nagle)
                 }
                 false => data,
@@ -220,7 +223,7 @@ impl Tcb {
         }
         self.snd_nxt = end;
         let mss = mss.min(usize::from(u16::MAX)) as u16;
-        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, stamp };
+        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, order: 0, stamp };
         let packets = self.rtx.push(sent);
         cx.see(self.id, TcpEvent::Sent { seq, len, why });
         if packets_out == 0 || matches!(self.timers.rtx, Some((RtxTimer::LossProbe, _))) {
@@ -308,7 +311,8 @@ impl Tcb {
             }
             room = mss as i32;
         }
-        let mut limit = (mss * max_segs.max(1) as usize).min(MAX_PAYLOAD).min(room as usize);
+        let max_segs = if self.snd_up.gt(self.snd_una) { 1 } else { max_segs.max(1) };
+        let mut limit = (mss * max_segs as usize).min(MAX_PAYLOAD).min(room as usize);
         if limit > mss {
             limit -= limit % mss;
         }

@@ -1,5 +1,7 @@
 //! When data is acknowledged.
 
+use tapping_stack::TcpOptions;
+
 use crate::talk::*;
 
 conformance! {
@@ -40,9 +42,10 @@ fn conversation() -> Talk {
     t
 }
 
-/// A bulk flow that is past its quick ACKs.
+/// A bulk flow that is past its quick ACKs, which go on as long as the buffer grows.
 fn bulk(setup: Setup) -> Talk {
-    let mut t = Talk::passive(setup);
+    let options = TcpOptions { receive_buffer: Some(32_768), ..setup.options };
+    let mut t = Talk::passive(Setup { options, ..setup });
     for _ in 0..60 {
         let seg = Seg { flags: ACK, ..t.data(1460) };
         t.inject(seg);
@@ -144,6 +147,8 @@ fn a_connection_begins_with_quick_acks() {
     let mut t = bulk(Setup::default());
     let seg = Seg { flags: ACK, ..t.data(1460) };
     assert_eq!(t.exchange(seg), []);
+    t.read_all();
+    t.silent();
     t.set(|options| options.quickack = Some(true));
     assert_eq!(t.one().ack, t.peer_nxt, "what is owed goes at once");
     // And a conversation ends them.

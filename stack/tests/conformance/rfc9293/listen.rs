@@ -312,12 +312,9 @@ fn a_zero_window_in_the_handshake_holds_data() {
     // The same from the other side.
     let mut conn = Setup { window: 0, ..Setup::plain() }.at(At::Established);
     assert!(conn.write(&[1; 1000]).is_empty());
+    // The largest window that there ever was is no silly one (Linux tcp_bound_to_half_wnd).
     let open = conn.seg(ACK).window(500);
-    assert_eq!(
-        conn.send(&open).iter().map(|seg| seg.data.len()).sum::<usize>(),
-        0,
-        "SWS avoidance"
-    );
+    assert_eq!(conn.send(&open)[0].data.len(), 500);
     let open = conn.seg(ACK).window(5000);
-    assert_eq!(conn.send(&open)[0].data.len(), 1000);
+    assert_eq!(conn.send(&open)[0].data.len(), 500);
 }

@@ -25,6 +25,8 @@ conformance! {
         => out_of_order_data_is_pruned_from_the_end;
     Rule "RFC9293-3.8.6-cut" "3.10.7.4" "Of a segment that reaches beyond the window the part inside is taken."
         => what_reaches_beyond_the_window_is_cut;
+    Must "RFC9293-3.8.6-wrap" "3.4" "A window that lies across the wrap of the numbers is like any other."
+        => a_window_across_the_wrap_works;
 }
 
 fn small_buffer(bytes: usize) -> Setup {
@@ -274,4 +276,35 @@ fn what_reaches_beyond_the_window_is_cut() {
     let ack = t.heard().pop().expect("an ACK");
     assert_eq!(ack.ack as usize, 1 + window - 1000 + room, "neither what is beyond nor FIN");
     assert_eq!(t.read_all(), window - 1000 + room);
+}
+
+/// The peer's numbers wrap within the first window, at every place of a segment in turn.
+fn a_window_across_the_wrap_works() {
+    for before in [0, 1, 2, 500, 999, 1000, 1001, 5000] {
+        let mut t = Talk::passive(Setup { isn: 0u32.wrapping_sub(before + 1), ..Setup::modern() });
+        let edge = 1 + t.info().rcv_wnd;
+        // Out of order first, on both sides of the wrap and across it.
+        for seq in [3001, 1001, 5001] {
+            let seg = t.data_at(seq, 1000);
+            let ack = &t.exchange(seg)[0];
+            assert_eq!((ack.ack, ack.sack[0]), (1, (seq, seq + 1000)), "{before} before");
+        }
+        for (seq, ack) in [(1, 2001), (2001, 4001), (4001, 6001)] {
+            let seg = t.data_at(seq, 1000);
+            let acks = t.exchange(seg);
+            assert_eq!(acks[0].ack, ack, "{before} before the wrap");
+        }
+        assert_eq!(t.read_all(), 6000);
+        // What is outside the window is refused on both sides, too.
+        for seq in [edge + 10, 0u32.wrapping_sub(70_000)] {
+            let seg = Seg { flags: ACK, seq, data: bytes(1, 10), ..t.seg() };
+            let next = t.peer_nxt;
+            t.inject(seg);
+            t.peer_nxt = next;
+        }
+        assert_eq!((t.read_all(), t.info().rcv_ooopack), (0, 3));
+        let seg = t.data(100);
+        t.inject(seg);
+        assert_eq!(t.read_all(), 100);
+    }
 }

@@ -93,7 +93,7 @@ fn the_window_is_never_exceeded() {
                 assert!(seg.end() <= edge, "{:?} beyond {edge}", seg.range());
             }
             una += random % (t.host_nxt - una + 1);
-            let win = (random >> 8) % 20_000 >> wscale.unwrap_or(0);
+            let win = ((random >> 8) % 20_000) >> wscale.unwrap_or(0);
             edge = edge.max(una + (win << wscale.unwrap_or(0)));
             let ack = Seg { ack: una, win: win as u16, ..t.seg() };
             for seg in t.exchange(ack) {
