@@ -332,11 +332,18 @@ fn a_segment_is_trimmed_to_the_window() {
     let syn = conn.seg(SYN_ACK).seq(SeqNumber(conn.setup.irs)).data(&stream(0, 150));
     conn.challenged(&syn);
     conn.expect(At::Established);
-    // FIN where the window ends is beyond it.
+    // FIN behind data that is beyond the window goes with it.
     let mut conn = with_closed_window();
-    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[1; 10]);
-    conn.send(&fin);
+    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[9; 11]);
+    conn.challenged(&fin);
     conn.expect(At::Established);
+    assert!(!conn.read().contains(&9), "nothing new of it was taken");
+    // When there is room again, all of it is.
+    conn.heard();
+    let fin = conn.seg(FIN_ACK).data(&[9]);
+    conn.send(&fin);
+    conn.expect(At::CloseWait);
+    assert_eq!(conn.read(), [9]);
 }
 
 fn a_segment_without_ack_is_dropped() {
