@@ -55,7 +55,12 @@ impl Tcb {
         let bare_fin = seg.fin() && seg.len == 0 && start == self.rcv_nxt;
         if bare_fin && window == 0 {
             self.ack.pending |= AckPending::NOW;
-        } else if start.ge(self.rcv_nxt + window) {
+        } else if start.ge(self.rcv_nxt + window)
+            || (window == 0 && (seg.end - u32::from(seg.fin())).gt(self.rcv_nxt))
+        {
+            if start.lt(self.rcv_nxt) {
+                self.set_duplicate(cx, start, self.rcv_nxt);
+            }
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }

@@ -337,6 +337,13 @@ fn a_segment_is_trimmed_to_the_window() {
     let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[1; 20]);
     conn.send(&fin);
     conn.expect(At::Established);
+    assert!(!conn.read().contains(&9), "nothing new of it was taken");
+    // When there is room again, all of it is.
+    conn.heard();
+    let fin = conn.seg(FIN_ACK).data(&[9]);
+    conn.send(&fin);
+    conn.expect(At::CloseWait);
+    assert_eq!(conn.read(), [9]);
 }
 
 fn a_segment_without_ack_is_dropped() {

@@ -282,7 +282,6 @@ fn what_reaches_beyond_the_window_is_cut() {
 fn a_window_across_the_wrap_works() {
     for before in [0, 1, 2, 500, 999, 1000, 1001, 5000] {
         let mut t = Talk::passive(Setup { isn: 0u32.wrapping_sub(before + 1), ..Setup::modern() });
-        let edge = 1 + t.info().rcv_wnd;
         // Out of order first, on both sides of the wrap and across it.
         for seq in [3001, 1001, 5001] {
             let seg = t.data_at(seq, 1000);
