@@ -83,66 +83,87 @@ fn bulk(c: &mut Criterion) {
     let mut group = c.benchmark_group("tcp_bulk");
     group.throughput(Throughput::Bytes(BULK as u64));
     for (name, access) in [("in_place", Access::InPlace), ("slices", Access::Slices)] {
+        let mut bulk = None;
         group.bench_function(BenchmarkId::new("veth", name), |b| {
-            let mut bulk = Bulk::new(Wire::Veth, access);
+            let bulk = bulk.get_or_insert_with(|| Bulk::new(Wire::Veth, access));
             b.iter(|| bulk.transfer(BULK));
-            let s = bulk.pair.ends[0].0.snapshot();
-            eprintln!(s.links, s.tcp.out_segs, bulk.pair.ends[0].0.tcp_info(bulk.sockets[0]));
         });
     }
+    let mut loopback = smol::bare_loopback();
     group.bench_function(BenchmarkId::new("veth", "smoltcp_loopback"), |b| {
-        let mut loopback = smol::bare_loopback();
         b.iter(|| loopback.transfer(BULK));
     });
+    let mut loopback = smol::wrapped_loopback();
     group.bench_function(BenchmarkId::new("veth", "smoltcp_loopback_benchmark"), |b| {
-        let mut loopback = smol::wrapped_loopback();
         b.iter(|| loopback.transfer(BULK));
     });
     for (name, wire) in [("frames", Wire::Frames), ("batches", Wire::Batches)] {
+        let mut bulk = None;
         group.bench_function(BenchmarkId::new("mtu1500", name), |b| {
-            let mut bulk = Bulk::new(wire, Access::InPlace);
+            let bulk = bulk.get_or_insert_with(|| Bulk::new(wire, Access::InPlace));
             b.iter(|| bulk.transfer(BULK));
         });
     }
     for buffer in [64, 256] {
+        let mut wired = smol::Wired::new(buffer << 10);
         group.bench_function(BenchmarkId::new("mtu1500", format!("smoltcp_{buffer}k")), |b| {
-            let mut wired = smol::Wired::new(buffer << 10);
             b.iter(|| wired.transfer(BULK));
         });
     }
     group.finish();
 }
 
-/// A request of one byte and its response, over one of the connections after the other at random.
+/// Connections with nothing but small exchanges.
+struct Exchanges {
+    pair: Pair,
+    sockets: Vec<[SocketId; 2]>,
+    random: u64,
+    /// Between two exchanges.
+    pause: Duration,
+}
+
+impl Exchanges {
+    fn new(count: usize, pause: Duration) -> Self {
+        let mut pair = Pair::new(Wire::Veth, Clock::stopped());
+        let sockets = (0..count).map(|n| pair.connect(n).expect("a connection")).collect();
+        let mut exchanges = Exchanges { pair, sockets, random: 1, pause };
+        (0..2 * count).for_each(|_| exchanges.run());
+        exchanges
+    }
+
+    /// A request of one byte and its response, on any of the connections.
+    fn run(&mut self) {
+        let Exchanges { pair, sockets, random, pause } = self;
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let [client, server] = sockets[(*random >> 33) as usize % sockets.len()];
+        pair.clock.advance(*pause);
+        pair.run_timers();
+        let now = pair.clock.now();
+        pair.ends[0].0.send(now, client, b"?").expect("room");
+        pair.carry();
+        let mut byte = [0];
+        assert_eq!(pair.ends[1].0.receive(now, server, &mut byte), Ok(1));
+        pair.ends[1].0.send(now, server, &byte).expect("room");
+        pair.carry();
+        assert_eq!(pair.ends[0].0.receive(now, client, &mut byte), Ok(1));
+        pair.carry();
+    }
+}
+
+/// The cost of a small exchange among few and among many connections: once with as many exchanges
+/// a second on each connection, so that all do the same; and once with as many in all, so that on
+/// the many connections timers run out between two exchanges.
 fn exchanges(c: &mut Criterion) {
     let mut group = c.benchmark_group("tcp_exchange");
-    // A request, a response with the acknowledgment of it, an acknowledgment in time.
     group.throughput(Throughput::Elements(1));
-    for count in [10, 1_000, 100_000] {
-        group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            let mut pair = Pair::new(Wire::Veth, Clock::stopped());
-            let sockets: Vec<_> =
-                (0..count).map(|n| pair.connect(n).expect("a connection")).collect();
-            let mut random: u64 = 1;
-            let mut exchange = || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let [client, server] = sockets[(random >> 33) as usize % count];
-                pair.clock.advance(Duration::from_micros(10));
-                pair.run_timers();
-                let now = pair.clock.now();
-                pair.ends[0].0.send(now, client, b"?").expect("room");
-                pair.carry();
-                let mut byte = [0];
-                assert_eq!(pair.ends[1].0.receive(now, server, &mut byte), Ok(1));
-                pair.ends[1].0.send(now, server, &byte).expect("room");
-                pair.carry();
-                assert_eq!(pair.ends[0].0.receive(now, client, &mut byte), Ok(1));
-                pair.carry();
-            };
-            for _ in 0..2 * count {
-                exchange();
-            }
-            b.iter(exchange);
+    let each = Duration::from_micros(100);
+    let cases = [10, 1_000, 100_000].map(|count| ("each_busy", count, each / count));
+    let all = [1_000, 100_000].map(|count| ("all_busy", count, each / 10));
+    for (name, count, pause) in cases.into_iter().chain(all) {
+        let mut exchanges = None;
+        group.bench_function(BenchmarkId::new(name, count), |b| {
+            let exchanges = exchanges.get_or_insert_with(|| Exchanges::new(count as usize, pause));
+            b.iter(|| exchanges.run());
         });
     }
     group.finish();
@@ -153,9 +174,9 @@ fn exchanges(c: &mut Criterion) {
 fn connections(c: &mut Criterion) {
     let mut group = c.benchmark_group("tcp_connections");
     group.throughput(Throughput::Elements(1));
+    let mut pair = Pair::new(Wire::Veth, Clock::stopped());
+    let mut n = 0;
     group.bench_function("set_up_and_tear_down", |b| {
-        let mut pair = Pair::new(Wire::Veth, Clock::stopped());
-        let mut n = 0;
         b.iter(|| {
             n += 1;
             pair.clock.advance(Duration::from_micros(50));

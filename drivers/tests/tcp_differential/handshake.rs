@@ -196,32 +196,65 @@ fn listening(all: &mut Vec<Scenario>) {
 
 fn handshake(all: &mut Vec<Scenario>) {
     let endings = [
-        ("the SYN again", "+.01 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 110 ecr 0,nop,wscale 7>
-            +.6 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 120 ecr 0,nop,wscale 7>"),
+        (
+            "the SYN again",
+            "+.01 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 110 ecr 0,nop,wscale 7>
+            +.6 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 120 ecr 0,nop,wscale 7>",
+        ),
         ("another SYN", "+.01 < S 500:500(0) win 65535 <mss 1460>"),
         ("a SYN from before", "+.01 < S 4294900000:4294900000(0) win 65535 <mss 1460>"),
         ("a SYN with ACK", "+.01 < S. 0:0(0) ack 1 win 65535"),
         ("an ACK of too little", "+.01 < . 1:1(0) ack 0 win 1000"),
         ("an ACK of too much", "+.01 < . 1:1(0) ack 2 win 1000"),
-        ("an ACK out of the window", "+.01 < . 100000:100000(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>"),
-        ("an ACK with an old timestamp", "+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 50 ecr 1000>"),
+        (
+            "an ACK out of the window",
+            "+.01 < . 100000:100000(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>",
+        ),
+        (
+            "an ACK with an old timestamp",
+            "+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 50 ecr 1000>",
+        ),
         ("an ACK with a wrong echo", "+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 5>"),
         ("an ACK without timestamps", "+.01 < . 1:1(0) ack 1 win 1000\n+0 accept\n+0 write 100"),
         ("a reset", "+.01 < R 1:1(0) win 0\n+.01 < . 1:1(0) ack 1 win 1000"),
         ("a reset with ACK", "+.01 < R. 1:1(0) ack 1 win 0\n+.01 < . 1:1(0) ack 1 win 1000"),
-        ("a reset elsewhere in the window", "+.01 < R 100:100(0) win 0\n+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+0 accept"),
-        ("a reset out of the window", "+.01 < R 100000:100000(0) win 0\n+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+0 accept"),
-        ("data with the ACK", "+.01 < P. 1:101(100) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept ; read 200"),
-        ("FIN with the ACK", "+.01 < F. 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept ; read 200 ; close"),
-        ("data and FIN with the ACK", "+.01 < FP. 1:11(10) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.1 accept ; read 200 ; read 200 ; close"),
-        ("data without ACK", "+.01 < P 1:101(100) win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept"),
+        (
+            "a reset elsewhere in the window",
+            "+.01 < R 100:100(0) win 0\n+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+0 accept",
+        ),
+        (
+            "a reset out of the window",
+            "+.01 < R 100000:100000(0) win 0\n+.01 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+0 accept",
+        ),
+        (
+            "data with the ACK",
+            "+.01 < P. 1:101(100) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept ; read 200",
+        ),
+        (
+            "FIN with the ACK",
+            "+.01 < F. 1:1(0) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept ; read 200 ; close",
+        ),
+        (
+            "data and FIN with the ACK",
+            "+.01 < FP. 1:11(10) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>\n+.1 accept ; read 200 ; read 200 ; close",
+        ),
+        (
+            "data without ACK",
+            "+.01 < P 1:101(100) win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept",
+        ),
         ("FIN without ACK", "+.01 < F 1:1(0) win 1000 <nop,nop,TS val 110 ecr 1000>\n+.01 accept"),
-        ("data before the ACK", "+.01 < P. 101:201(100) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>
+        (
+            "data before the ACK",
+            "+.01 < P. 101:201(100) ack 1 win 1000 <nop,nop,TS val 110 ecr 1000>
             +0 accept
             +.01 < P. 1:101(100) ack 1 win 1000 <nop,nop,TS val 111 ecr 1000>
-            +.01 read 500"),
-        ("an ACK with no window", "+.01 < . 1:1(0) ack 1 win 0 <nop,nop,TS val 110 ecr 1000>\n+0 accept\n+0 write 100
-            +.05 < . 1:1(0) ack 1 win 10 <nop,nop,TS val 160 ecr 1000>"),
+            +.01 read 500",
+        ),
+        (
+            "an ACK with no window",
+            "+.01 < . 1:1(0) ack 1 win 0 <nop,nop,TS val 110 ecr 1000>\n+0 accept\n+0 write 100
+            +.05 < . 1:1(0) ack 1 win 10 <nop,nop,TS val 160 ecr 1000>",
+        ),
     ];
     for (name, rest) in endings {
         all.push(Scenario::new(
@@ -250,8 +283,14 @@ fn connecting(all: &mut Vec<Scenario>) {
         ("SYN-ACK with MSS 0", "S. 0:0(0) ack 1 win 1000 <mss 0>"),
         ("SYN-ACK with a large MSS", "S. 0:0(0) ack 1 win 65535 <mss 9000,nop,wscale 14>"),
         ("SYN-ACK with too large a scale", "S. 0:0(0) ack 1 win 3000 <mss 1460,nop,wscale 15>"),
-        ("SYN-ACK with timestamps", "S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,TS val 100 ecr 1000>"),
-        ("SYN-ACK with timestamps of before", "S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,TS val 100 ecr 900>"),
+        (
+            "SYN-ACK with timestamps",
+            "S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,TS val 100 ecr 1000>",
+        ),
+        (
+            "SYN-ACK with timestamps of before",
+            "S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,TS val 100 ecr 900>",
+        ),
         ("SYN-ACK with SACK", "S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,sackOK>"),
         ("SYN-ACK with no window", "S. 0:0(0) ack 1 win 0 <mss 1460>"),
         ("SYN-ACK with data", "SP. 0:10(10) ack 1 win 1000 <mss 1460>"),
@@ -291,35 +330,78 @@ fn connecting(all: &mut Vec<Scenario>) {
         )
         .differs(NOT_ASKED_FOR),
     );
-    group(all, "connect", [
-        ("writes", &*connected("+.05 write 100\n+.01 < . 1:1(0) ack 101 win 512 <nop,nop,TS val 180 ecr 1070>")),
-        ("the peer writes first", &connected("+.05 < P. 1:101(100) ack 1 win 512 <nop,nop,TS val 180 ecr 1000>\n+.06 read 500\n+0 write 50")),
-        ("SYN-ACK again", &connected("+.01 < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 101 ecr 1000,nop,wscale 7>")),
-        (
-            "simultaneously, finished by ACK",
-            "0 socket ; connect
+    group(
+        all,
+        "connect",
+        [
+            (
+                "writes",
+                &*connected(
+                    "+.05 write 100\n+.01 < . 1:1(0) ack 101 win 512 <nop,nop,TS val 180 ecr 1070>",
+                ),
+            ),
+            (
+                "the peer writes first",
+                &connected(
+                    "+.05 < P. 1:101(100) ack 1 win 512 <nop,nop,TS val 180 ecr 1000>\n+.06 read 500\n+0 write 50",
+                ),
+            ),
+            (
+                "SYN-ACK again",
+                &connected(
+                    "+.01 < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 101 ecr 1000,nop,wscale 7>",
+                ),
+            ),
+            (
+                "simultaneously, finished by ACK",
+                "0 socket ; connect
             +.02 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
             +.02 < . 1:1(0) ack 1 win 512 <nop,nop,TS val 140 ecr 1020>
             +0 assert tcpi_state >= 0
             +0 write 100",
-        ),
-        (
-            "simultaneously, finished by SYN-ACK",
-            "0 socket ; connect
+            ),
+            (
+                "simultaneously, finished by SYN-ACK",
+                "0 socket ; connect
             +.02 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
             +.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 140 ecr 1020,nop,wscale 7>
             +0 assert tcpi_state >= 0
             +0 write 100",
-        ),
-        ("closed before an answer", "0 socket ; connect\n+.02 close\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>"),
-        ("shut down before an answer", "0 socket ; connect\n+.02 shutdown wr\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>"),
-        ("an MSS of the user's", "0 socket ; set TCP_MAXSEG 700 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 write 2000"),
-        ("a receive buffer of the user's", "0 socket ; set SO_RCVBUF 20000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>"),
-        ("a large receive buffer", "0 socket ; set SO_RCVBUF 200000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>"),
-        ("a clamped window", "0 socket ; set TCP_WINDOW_CLAMP 10000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>"),
-        ("TOS and TTL", "0 socket ; set IP_TOS 184 ; set IP_TTL 3 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 write 10\n+.01 < R 1:1(0) win 0"),
-        ("twice", "0 socket ; connect ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 connect ; connect"),
-    ]);
+            ),
+            (
+                "closed before an answer",
+                "0 socket ; connect\n+.02 close\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>",
+            ),
+            (
+                "shut down before an answer",
+                "0 socket ; connect\n+.02 shutdown wr\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>",
+            ),
+            (
+                "an MSS of the user's",
+                "0 socket ; set TCP_MAXSEG 700 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 write 2000",
+            ),
+            (
+                "a receive buffer of the user's",
+                "0 socket ; set SO_RCVBUF 20000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>",
+            ),
+            (
+                "a large receive buffer",
+                "0 socket ; set SO_RCVBUF 200000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>",
+            ),
+            (
+                "a clamped window",
+                "0 socket ; set TCP_WINDOW_CLAMP 10000 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>",
+            ),
+            (
+                "TOS and TTL",
+                "0 socket ; set IP_TOS 184 ; set IP_TTL 3 ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 write 10\n+.01 < R 1:1(0) win 0",
+            ),
+            (
+                "twice",
+                "0 socket ; connect ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460>\n+0 connect ; connect",
+            ),
+        ],
+    );
 }
 
 fn settings(all: &mut Vec<Scenario>) {
@@ -327,7 +409,8 @@ fn settings(all: &mut Vec<Scenario>) {
         0 socket ; connect
         +.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 100 ecr 1000,nop,wscale 7>
         +.02 write 100";
-    let server = format!("{LISTEN}\n+0 {SYN}\n+.02 < . 1:1(0) ack 1 win 512\n+0 accept\n+0 write 10");
+    let server =
+        format!("{LISTEN}\n+0 {SYN}\n+.02 < . 1:1(0) ack 1 win 512\n+0 accept\n+0 write 10");
     for setting in [
         "tcp_timestamps=0",
         "tcp_sack=0",
@@ -341,8 +424,14 @@ fn settings(all: &mut Vec<Scenario>) {
         "tcp_ecn=0",
         "tcp_ecn=1",
     ] {
-        all.push(Scenario::new(format!("connect with {setting}"), format!("sysctl {setting}{client}")));
-        all.push(Scenario::new(format!("accept with {setting}"), format!("sysctl {setting}\n{server}")));
+        all.push(Scenario::new(
+            format!("connect with {setting}"),
+            format!("sysctl {setting}{client}"),
+        ));
+        all.push(Scenario::new(
+            format!("accept with {setting}"),
+            format!("sysctl {setting}\n{server}"),
+        ));
     }
     all.push(Scenario::new(
         "accept with all options",
@@ -353,7 +442,11 @@ fn settings(all: &mut Vec<Scenario>) {
 /// Every handshake is answered by a cookie.
 fn cookies(all: &mut Vec<Scenario>) {
     for (name, syn, ack) in [
-        ("all options", "mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7", "nop,nop,TS val 120 ecr 1000"),
+        (
+            "all options",
+            "mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7",
+            "nop,nop,TS val 120 ecr 1000",
+        ),
         ("no window scale", "mss 1460,sackOK,TS val 100 ecr 0", "nop,nop,TS val 120 ecr 1000"),
         ("no timestamps", "mss 1460,sackOK,nop,wscale 7", "nop,nop"),
         ("no options", "", ""),
@@ -376,7 +469,9 @@ fn cookies(all: &mut Vec<Scenario>) {
     }
     all.push(Scenario::new(
         "cookies: a forged ACK",
-        format!("sysctl tcp_syncookies=2\n{LISTEN}\n+0 {SYN}\n+.01 < . 1:1(0) ack 2 win 5000\n+0 accept"),
+        format!(
+            "sysctl tcp_syncookies=2\n{LISTEN}\n+0 {SYN}\n+.01 < . 1:1(0) ack 2 win 5000\n+0 accept"
+        ),
     ));
     all.push(Scenario::new(
         "cookies: the SYN with ECN bits",

@@ -18,6 +18,7 @@ mod arena;
 mod display;
 pub mod exceptions;
 mod prefilter;
+mod recent;
 pub mod source;
 mod table;
 mod tree;

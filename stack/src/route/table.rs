@@ -10,6 +10,7 @@ use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::prefilter::Prefilter;
+use super::recent::Recent;
 use super::tree::Tree;
 use super::{Match, Route, RouteError, RouteKind, RouteProtocol, RouteSelector, RouteTableId};
 use crate::packet::LinkId;
@@ -39,6 +40,7 @@ pub struct RouteTable {
     links_down: Vec<LinkId>,
     /// How often anything has changed.
     generation: u64,
+    recent: Recent,
 }
 
 /// A route without its destination.
@@ -82,6 +84,7 @@ impl RouteTable {
             max_routes: max_routes.min(LIST as usize),
             links_down: Vec::new(),
             generation: 0,
+            recent: Recent::default(),
         }
     }
 
@@ -105,6 +108,14 @@ impl RouteTable {
     /// `fib_lookup` with `flowi4_oif`).
     #[inline]
     pub fn lookup(&self, destination: Ipv4Addr, oif: Option<LinkId>) -> Option<Match> {
+        if oif.is_none() {
+            let find = || self.find(destination, None);
+            return self.recent.routes.get(self.generation, destination, find);
+        }
+        self.find(destination, oif)
+    }
+
+    fn find(&self, destination: Ipv4Addr, oif: Option<LinkId>) -> Option<Match> {
         let usable = |shared: &SharedInfo| {
             let found = &shared.info.found;
             !shared.down && (oif.is_none() || found.link == oif || found.kind.is_reject())
@@ -124,7 +135,8 @@ impl RouteTable {
         if !self.local_filter.may_match(key) {
             return None;
         }
-        self.search(&self.local, key, |shared| !shared.down).map(|found| found.kind)
+        let find = || self.search(&self.local, key, |shared| !shared.down).map(|found| found.kind);
+        self.recent.kinds.get(self.generation, address, find)
     }
 
     /// Whether packets to `address` are for this stack.

@@ -16,6 +16,7 @@ use crate::tcp::{
 };
 use crate::time::Instant;
 use crate::wire::ipv4::Protocol;
+use crate::wire::seq::SeqNumber;
 
 /// Which half of a connection to shut down (shutdown(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,25 +147,29 @@ impl Stack {
             return Ok(());
         }
         let (remote, remote_port) = v4(addr)?;
+        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        if self.core.is_for_many(remote) {
+            return Err(SocketError::NetworkUnreachable);
+        }
         let tcb = self.core.tcp.sockets.tcb(id)?;
         let local = Some(tcb.tuple.local);
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
         let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
         let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
-        let src = self.ipv4.source_of(&mut self.core, &flow)?;
-        // RFC 9293 §3.9.1.1, RFC 1122 §4.2.3.10: no connections to many.
+        // RFC 9293 §3.9.2.3: no connections to many, whether the socket may broadcast or not.
         if self.core.is_for_many(remote) {
             return Err(SocketError::NetworkUnreachable);
         }
+        let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
         let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
-        self.choose_port(id, src, remote, remote_port)?;
+        let isn = self.choose_port(id, src, remote, remote_port)?;
         let ip_id = self.core.rng.next_u32() as u16;
         let (sockets, secrets, mut cx) = layer::split(&mut self.core);
         let tcb = sockets.tcb_mut(id)?;
         let tuple = tcb.tuple;
         let start = Start {
-            iss: secrets.isn(cx.now, &tuple),
+            iss: isn.unwrap_or_else(|| secrets.isn(cx.now, &tuple)),
             ts_offset: secrets.timestamp_offset(&tuple),
             pmtu: path.pmtu,
             link_mtu: path.link_mtu,
@@ -222,14 +227,15 @@ impl Stack {
     }
 
     /// The four numbers of a connection to be: the local port is the bound one, or one that makes
-    /// them unique (RFC 6056 §3.3.3, Linux `__inet_hash_connect`).
+    /// them unique (RFC 6056 §3.3.3, Linux `__inet_hash_connect`). Returns the initial number, if it
+    /// takes the place of a connection in TIME-WAIT.
     fn choose_port(
         &mut self,
         id: SocketId,
         local: Ipv4Addr,
         remote: Ipv4Addr,
         remote_port: u16,
-    ) -> Result<(), SocketError> {
+    ) -> Result<Option<SeqNumber>, SocketError> {
         let now = self.core.now;
         let TcpLayer { sockets, secrets, .. } = &mut self.core.tcp;
         let tcb = sockets.tcb(id)?;
@@ -279,13 +285,16 @@ impl Stack {
             let request = tcb.bind_request(local, tuple.local_port);
             sockets.ports.inherit(id.index, &request);
         }
+        let mut isn = None;
         if let Some(index) = replaced {
+            let record = self.core.tcp.sockets.time_waits.get(index);
+            isn = record.map(|record| record.next_isn());
             layer::remove_time_wait(&mut self.core, index);
         }
         let tcb = self.core.tcp.sockets.tcb_mut(id)?;
         tcb.tuple = tuple;
         tcb.bound_port = true;
-        Ok(())
+        Ok(isn)
     }
 
     /// Runs `act` on a connection, then does what follows from it.

@@ -98,18 +98,15 @@ impl Tcb {
     /// Processes the acknowledgment of a segment.
     pub(crate) fn process_ack(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> AckVerdict {
         let prior_una = self.snd_una;
-        if seg.ack.lt(prior_una) {
-            // RFC 5961 §5.2.
-            if seg.ack.lt(prior_una - self.max_window) {
-                return AckVerdict::Bad;
-            }
-            return self.old_ack(cx, seg);
-        }
-        if seg.ack.gt(self.snd_nxt) {
+        // RFC 5961 §5.2.
+        if seg.ack.lt(prior_una - self.max_window) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
         }
         // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
         self.store_timestamp(cx.now, seg);
+        if seg.ack.lt(prior_una) {
+            return self.old_ack(cx, seg);
+        }
         let mut state = SackState {
             flags: AckFlags::empty(),
             reord: self.snd_nxt,
@@ -120,6 +117,7 @@ impl Tcb {
         };
         state.rs.prior_in_flight = self.rtx.in_flight();
         let prior_packets = self.rtx.packets_out;
+        let prior_delivered = self.rate.delivered();
         let prior_lost = self.recovery.lost;
         let is_sack_reneg = self.recovery.is_sack_reneg;
         let prior_fack = self.recovery.highest_sack.unwrap_or(self.snd_una);
@@ -340,7 +338,11 @@ impl Tcb {
             if !sent.is(Marks::SACKED) {
                 if self.has(Agreed::SACK) {
                     self.rate.count_delivered(packets);
-                    self.rack_advance(cx.now, &sent);
+                    // An echo of an earlier time is for the original (RFC 8985 §6.2 step 2); a
+                    // selective acknowledgment echoes what came in order.
+                    if !sent.is(Marks::EVER_RETRANS) || !self.echoes_before(sent.sent_at) {
+                        self.rack_advance(cx.now, &sent);
+                    }
                 }
                 let again = sent.is(Marks::EVER_RETRANS);
                 self.rate.on_delivered(&sent.stamp, sent.sent_at, again, sent.end, &mut state.rs);

@@ -80,6 +80,7 @@ impl Tcb {
             packets: 1,
             mss: self.mss,
             sent_at: cx.now,
+            order: 0,
             stamp,
         };
         self.rtx.push(sent);
@@ -112,7 +113,7 @@ impl Tcb {
 
     /// Sends SYN, or SYN-ACK in a simultaneous open.
     fn send_syn(&mut self, cx: &mut Cx<'_>, why: SendReason) {
-        let is_reply = self.state == TcpState::SynReceived;
+        let is_reply = self.state != TcpState::SynSent;
         let mut flags = TcpFlags::SYN;
         if is_reply {
             flags |= TcpFlags::ACK;

@@ -4,6 +4,7 @@ use super::Cx;
 use super::ack::{AckVerdict, PAWS_24_DAYS};
 use super::event::{AckReason, TcpEvent};
 use super::output::Nagle;
+use super::rtx_queue::Marks;
 use super::segment::Segment;
 use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
@@ -53,22 +54,23 @@ impl Tcb {
             return Disposition::Drop(packet, DropReason::TcpFlags);
         }
         let was_blocked = self.window_end().le(self.snd_nxt);
-        let verdict = match self.state {
-            TcpState::SynReceived if !self.acceptable_syn_ack_ack(seg) => AckVerdict::Bad,
+        let opening = self.is_opening();
+        let verdict = match opening {
+            true if !self.acceptable_syn_ack_ack(seg) => AckVerdict::Bad,
             _ => self.process_ack(cx, seg),
         };
-        match (verdict, self.state) {
-            (AckVerdict::Bad, TcpState::SynReceived) => {
+        match verdict {
+            AckVerdict::Bad | AckVerdict::Old if opening => {
                 return Disposition::Reset(packet, DropReason::TcpInvalidAck);
             }
-            (AckVerdict::Bad, _) => {
+            AckVerdict::Bad => {
                 self.refuse_ack(cx);
                 return Disposition::Drop(packet, DropReason::TcpInvalidAck);
             }
-            (AckVerdict::Old, TcpState::SynReceived) => {
-                return Disposition::Reset(packet, DropReason::TcpInvalidAck);
-            }
-            _ => {}
+            AckVerdict::Good | AckVerdict::Old => {}
+        }
+        if opening {
+            self.opened(cx, seg);
         }
         if let Some(disposition) = self.after_ack(cx, seg, &mut packet) {
             return disposition;
@@ -84,12 +86,9 @@ impl Tcb {
                         dropped = Some(refused);
                     }
                 }
-                Err(disposition) => {
-                    return match disposition {
-                        Some(reason) => Disposition::Reset(packet, reason),
-                        None => Disposition::Drop(packet, DropReason::TcpAfterFin),
-                    };
-                }
+                Err(Some(reason)) => return Disposition::Reset(packet, reason),
+                // Its acknowledgment counts all the same.
+                Err(None) => dropped = Some((packet, DropReason::TcpAfterFin)),
             }
         } else {
             self.answer_probe(cx, seg);
@@ -146,7 +145,7 @@ impl Tcb {
         }
         if seg.syn() {
             // A SYN-ACK that answers our SYN in a simultaneous open.
-            if self.state == TcpState::SynReceived
+            if self.is_opening()
                 && seg.has_ack()
                 && seg.seq + 1 == self.rcv_nxt
                 && seg.ack == self.snd_nxt
@@ -299,6 +298,29 @@ impl Tcb {
         }
     }
 
+    /// Our SYN-ACK is not acknowledged: SYN-RECEIVED, or FIN-WAIT-1 when the application has closed
+    /// already (RFC 9293 §3.10.4).
+    fn is_opening(&self) -> bool {
+        self.state == TcpState::SynReceived
+            || self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN))
+    }
+
+    /// Our SYN-ACK is acknowledged (RFC 9293 §3.10.7.4 step 5, SYN-RECEIVED).
+    fn opened(&mut self, cx: &mut Cx<'_>, seg: &Segment) {
+        self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
+        self.snd_wl1 = seg.seq;
+        self.max_window = self.snd_wnd;
+        self.sync_mss(self.pmtu);
+        if self.state == TcpState::SynReceived {
+            self.set_state(cx, TcpState::Established);
+        }
+        self.establish(cx);
+        if seg.syn() {
+            // The SYN is there already, and is answered as any duplicate.
+            self.set_duplicate(cx, seg.seq, seg.seq + 1);
+        }
+    }
+
     fn acceptable_syn_ack_ack(&self, seg: &Segment) -> bool {
         let unsent = self.rtx.is_empty() && seg.ack == self.snd_una;
         unsent || (seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt))
@@ -313,19 +335,6 @@ impl Tcb {
     ) -> Option<Disposition> {
         let all_acked = self.snd_una == self.write_seq;
         match self.state {
-            TcpState::SynReceived => {
-                self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
-                self.snd_wl1 = seg.seq;
-                self.max_window = self.snd_wnd;
-                self.sync_mss(self.pmtu);
-                self.set_state(cx, TcpState::Established);
-                self.establish(cx);
-                if seg.syn() {
-                    // The SYN is there already, and is answered as any duplicate.
-                    self.set_duplicate(cx, seg.seq, seg.end);
-                }
-                None
-            }
             TcpState::FinWait1 if all_acked => {
                 self.set_state(cx, TcpState::FinWait2);
                 self.send_shutdown = true;
@@ -384,9 +393,9 @@ impl Tcb {
     /// Whether data may come in this state; if not, whether its sender is to be reset.
     fn accepts_text(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), Option<DropReason>> {
         match self.state {
-            // RFC 9293 §3.10.7.4 step 7: after FIN there is nothing more.
+            // RFC 9293 §3.10.7.4 step 7: after FIN there is nothing more, though it may overlap.
             TcpState::CloseWait | TcpState::Closing | TcpState::LastAck
-                if seg.seq.ge(self.rcv_nxt) =>
+                if seg.end.gt(self.rcv_nxt) =>
             {
                 return Err(None);
             }

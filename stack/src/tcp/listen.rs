@@ -557,6 +557,7 @@ impl Request {
             packets: 1,
             mss: tcb.mss,
             sent_at: self.sent_at,
+            order: 0,
             stamp,
         });
         tcb.recovery.total_retrans = u32::from(self.retries);

@@ -223,7 +223,7 @@ impl Tcb {
         }
         self.snd_nxt = end;
         let mss = mss.min(usize::from(u16::MAX)) as u16;
-        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, stamp };
+        let sent = Sent { seq, end, marks, packets: 0, mss, sent_at: cx.now, order: 0, stamp };
         let packets = self.rtx.push(sent);
         cx.see(self.id, TcpEvent::Sent { seq, len, why });
         if packets_out == 0 || matches!(self.timers.rtx, Some((RtxTimer::LossProbe, _))) {

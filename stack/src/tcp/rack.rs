@@ -24,6 +24,7 @@ const REO_WND_PERSIST: u8 = 16;
 pub(crate) struct Rack {
     /// `RACK.xmit_ts` and `RACK.end_seq`: of the segment sent last among those delivered.
     pub(crate) xmit_at: Instant,
+    pub(crate) order: u32,
     pub(crate) end_seq: SeqNumber,
     /// `RACK.rtt`.
     pub(crate) rtt: Duration,
@@ -48,27 +49,31 @@ pub(crate) struct TailLossProbe {
     pub(crate) is_retrans: bool,
 }
 
-/// RFC 8985 §6.2 `RACK_sent_after`.
-fn sent_after(at: Instant, end: SeqNumber, other_at: Instant, other_end: SeqNumber) -> bool {
-    at > other_at || (at == other_at && end.gt(other_end))
+impl Rack {
+    /// RFC 8985 §6.2 `RACK_sent_after`: whether the segment delivered last was sent after this one.
+    /// Of those sent at one moment the order is known, so that the numbers tell only within what
+    /// was sent as one.
+    fn sent_after(&self, sent: &Sent) -> bool {
+        let later = self.order.wrapping_sub(sent.order) as i32;
+        self.xmit_at > sent.sent_at
+            || (self.xmit_at == sent.sent_at
+                && (later > 0 || (later == 0 && self.end_seq.gt(sent.end))))
+    }
 }
 
 impl Tcb {
     /// Notes a delivered segment (RFC 8985 §6.2 steps 1 and 2).
     pub(crate) fn rack_advance(&mut self, now: Instant, sent: &Sent) {
         let rtt = now - sent.sent_at;
-        // Too fast for the retransmission, or an echo of an earlier time: this acknowledges the
-        // original.
-        if sent.is(Marks::EVER_RETRANS)
-            && (self.rtt.min_rtt().is_some_and(|min_rtt| rtt < min_rtt)
-                || self.echoes_before(sent.sent_at))
-        {
+        // Too fast for the retransmission: this acknowledges the original.
+        if sent.is(Marks::EVER_RETRANS) && self.rtt.min_rtt().is_some_and(|min_rtt| rtt < min_rtt) {
             return;
         }
         self.rack.advanced = true;
         self.rack.rtt = rtt;
-        if sent_after(sent.sent_at, sent.end, self.rack.xmit_at, self.rack.end_seq) {
+        if !self.rack.sent_after(sent) {
             self.rack.xmit_at = sent.sent_at;
+            self.rack.order = sent.order;
             self.rack.end_seq = sent.end;
         }
     }
@@ -117,7 +122,7 @@ impl Tcb {
             if sent.is(Marks::SACKED) || (sent.is(Marks::LOST) && !sent.is(Marks::RETRANS)) {
                 continue;
             }
-            if !sent_after(self.rack.xmit_at, self.rack.end_seq, sent.sent_at, sent.end) {
+            if !self.rack.sent_after(&sent) {
                 if !sent.is(Marks::EVER_RETRANS) && self.rtx.retrans_out == 0 {
                     break;
                 }

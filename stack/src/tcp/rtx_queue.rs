@@ -53,6 +53,8 @@ pub(crate) struct Sent {
     pub(crate) mss: u16,
     /// When it was sent last.
     pub(crate) sent_at: Instant,
+    /// The number of that transmission: many may leave at one moment.
+    pub(crate) order: u32,
     /// For the delivery rate.
     pub(crate) stamp: SegmentStamp,
 }
@@ -86,6 +88,8 @@ pub(crate) struct RtxQueue {
     pub(crate) sacked_out: u32,
     pub(crate) lost_out: u32,
     pub(crate) retrans_out: u32,
+    /// Transmissions so far.
+    order: u32,
 }
 
 impl RtxQueue {
@@ -122,6 +126,8 @@ impl RtxQueue {
     /// Appends a segment that was sent for the first time.
     pub(crate) fn push(&mut self, mut sent: Sent) -> u32 {
         sent.count();
+        self.order = self.order.wrapping_add(1);
+        sent.order = self.order;
         let packets = u32::from(sent.packets);
         self.packets_out += packets;
         if self.entries.capacity() == 0 {
@@ -201,14 +207,16 @@ impl RtxQueue {
     /// Notes that an entry has been sent again.
     pub(crate) fn sent_again(&mut self, index: usize, now: Instant, stamp: SegmentStamp) {
         self.mark(index, Marks::RETRANS | Marks::EVER_RETRANS, Marks::empty());
+        self.order = self.order.wrapping_add(1);
         if let Some(sent) = self.entries.get_mut(index) {
+            sent.order = self.order;
             sent.sent_at = now;
             sent.stamp = stamp;
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = RtxQueue::default();
+        *self = RtxQueue { order: self.order, ..RtxQueue::default() };
     }
 
     fn add(&mut self, sent: &Sent) {

@@ -259,9 +259,10 @@ impl Tcb {
             }
         }
         let uncorked = old.cork && !options.cork;
-        let hurried = options.nodelay && !old.nodelay;
+        // TCP_NODELAY sends what waits, corked or not, each time that it is set.
+        let hurried = options.nodelay && (!old.nodelay || options == *old);
         if connected && (uncorked || hurried) {
-            self.push_pending(cx, if uncorked { Nagle::Off } else { Nagle::Options });
+            self.push_pending(cx, Nagle::Off);
         }
         match quickack {
             Some(true) => {

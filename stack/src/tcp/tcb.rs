@@ -7,7 +7,7 @@ use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
-use super::rtx_queue::RtxQueue;
+use super::rtx_queue::{Marks, RtxQueue};
 use super::segment::FourTuple;
 use super::send_buf::SendBuffer;
 use super::sparse::Sparse;
@@ -504,7 +504,9 @@ impl Tcb {
 
     /// Where in the send buffer a number's byte is. The SYN takes a number but no byte.
     pub(crate) fn send_offset(&self, seq: SeqNumber) -> usize {
-        let first = if self.snd_una == self.iss { self.iss + 1 } else { self.snd_una };
+        // Not by comparison with `iss`, which comes again after 2³² bytes.
+        let syn = self.rtx.first().is_some_and(|sent| sent.is(Marks::SYN));
+        let first = self.snd_una + u32::from(syn);
         if seq.lt(first) { 0 } else { seq.since(first) as usize }
     }
 

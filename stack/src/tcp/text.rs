@@ -34,6 +34,8 @@ impl Tcb {
             cx.pool.put(packet);
             return Ok(());
         }
+        // A SYN comes before the data, which is cut off with it where it is old.
+        let start = seg.seq + u32::from(seg.syn());
         if self.has(Agreed::ECN) && seg.is(TcpFlags::CWR) {
             self.agreed.remove(Agreed::ECN_DEMAND_CWR);
             // Linux tcp_ecn_accept_cwr: the sender's window is small now, so do not delay.
@@ -49,7 +51,11 @@ impl Tcb {
             return Err((packet, DropReason::TcpOldData));
         }
         let window = self.receive_window();
-        if seg.seq.ge(self.rcv_nxt + window) {
+        // Linux: FIN alone takes no room. Its sender would repeat it for ever otherwise.
+        let bare_fin = seg.fin() && seg.len == 0 && start == self.rcv_nxt;
+        if bare_fin && window == 0 {
+            self.ack.pending |= AckPending::NOW;
+        } else if start.ge(self.rcv_nxt + window) {
             if window == 0 {
                 cx.ext.tcp_zero_window_drop += 1;
             }
@@ -58,7 +64,7 @@ impl Tcb {
         }
         if self.rx.memory() + packet.true_size() > self.memory_limit() {
             self.prune(cx, packet.true_size());
-            let is_next = seg.seq.le(self.rcv_nxt);
+            let is_next = start.le(self.rcv_nxt);
             let full = self.rx.memory() >= self.memory_limit();
             if full && (!is_next || self.rx.readable() > 0) {
                 cx.ext.tcp_rcv_q_drop += 1;
@@ -66,24 +72,24 @@ impl Tcb {
                 return Err((packet, DropReason::SocketQueueFull));
             }
         }
-        // RFC 9293 §3.10.7.4: what is beyond the window is cut off, FIN with it.
+        // RFC 9293 §3.10.7.4: data beyond the window is cut off, FIN with it.
         let mut end = seg.end;
         let mut fin = seg.fin();
         let limit = self.rcv_nxt + window;
-        if end.gt(limit) {
-            let excess = end.since(limit);
-            packet.truncate((seg.len + u32::from(fin)).saturating_sub(excess) as usize);
+        let data_end = end - u32::from(fin);
+        if data_end.gt(limit) {
+            packet.truncate(seg.len.saturating_sub(data_end.since(limit)) as usize);
             end = limit;
             fin = false;
         }
-        if seg.seq.gt(self.rcv_nxt) {
+        if start.gt(self.rcv_nxt) {
             self.queue_out_of_order(cx, seg, packet, fin);
             return Ok(());
         }
-        let old = self.rcv_nxt.since(seg.seq);
+        let old = self.rcv_nxt.since(start);
         if old > 0 {
             // Partly old: the new part counts (RFC 2883 §4.1 for the rest).
-            self.set_duplicate(cx, seg.seq, self.rcv_nxt);
+            self.set_duplicate(cx, start, self.rcv_nxt);
             packet.pull(old as usize);
         }
         self.queue_in_order(cx, seg, packet, end, fin);
@@ -142,7 +148,10 @@ impl Tcb {
         self.ack.pending |= AckPending::SCHEDULED;
         if inserted.queued {
             self.measure_peer_mss(seg, true_size);
-            self.grow_window(cx, len, true_size);
+            // Without SACK a window that changes would keep ACKs from counting as duplicates.
+            if self.has(Agreed::SACK) {
+                self.grow_window(cx, len, true_size);
+            }
         }
     }
 
@@ -172,8 +181,9 @@ impl Tcb {
         self.rx_drop_beyond_fin(cx);
     }
 
-    /// Nothing can follow FIN.
+    /// Nothing can follow FIN, and there is no more to say of what came (Linux `tcp_sack_reset`).
     fn rx_drop_beyond_fin(&mut self, cx: &mut Cx<'_>) {
+        self.duplicate = None;
         if self.rx.has_out_of_order() {
             self.rx.prune_out_of_order(0, cx.pool);
         }

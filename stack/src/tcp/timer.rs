@@ -216,6 +216,11 @@ impl Tcb {
             self.retransmit_syn(cx, 0);
             self.recovery.retrans_stamp.get_or_insert(cx.now);
         } else {
+            if self.retransmits > cx.config.retries1 {
+                // RFC 9293 §3.8.3 (R1): the path may be wrong. Lowered before the segment is sent
+                // again, so that this one tries the new size (Linux `tcp_write_timeout`).
+                self.doubt_path_mtu(cx);
+            }
             self.enter_loss(cx);
             self.retransmits = self.retransmits.saturating_add(1);
             self.retransmit(cx, 0, 1, RetransmitReason::Timeout);
@@ -234,10 +239,6 @@ impl Tcb {
         let since = self.recovery.retrans_stamp;
         let wait = self.clamp_to_user_timeout(since, self.rto(), cx.now);
         self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + wait));
-        if self.retransmits > cx.config.retries1 && self.state == TcpState::Established {
-            // RFC 9293 §3.8.3 (R1): the path may be wrong.
-            self.doubt_path_mtu(cx);
-        }
     }
 
     fn count_timeout(&self, cx: &mut Cx<'_>) {

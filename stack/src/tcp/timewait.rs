@@ -59,8 +59,11 @@ impl TimeWait {
         if self.fin_wait_2 {
             return self.input_fin_wait_2(cx, seg, paws_reject);
         }
-        let newer = |recent: u32| {
-            seg.timestamps.is_some_and(|(value, _)| (value.wrapping_sub(recent) as i32) > 0)
+        let newer = match (self.ts_recent, seg.timestamps) {
+            (Some(recent), Some((value, _))) => (value.wrapping_sub(recent) as i32) > 0,
+            // RFC 6191 §2: only the new connection would have timestamps, and they protect it.
+            (None, Some(_)) => cx.config.timestamps,
+            (_, None) => false,
         };
         if !paws_reject && seg.seq == self.rcv_nxt && (seg.seq == seg.end || seg.rst()) {
             // In the window, and nothing new.
@@ -76,11 +79,9 @@ impl TimeWait {
             && !seg.rst()
             && !seg.has_ack()
             && !paws_reject
-            && (seg.seq.gt(self.rcv_nxt) || self.ts_recent.is_some_and(newer))
+            && (seg.seq.gt(self.rcv_nxt) || newer)
         {
-            // Linux: away from the old numbers, and never 0.
-            let isn = self.snd_nxt + 65_535 + 2;
-            return Outcome::NewConnection(isn);
+            return Outcome::NewConnection(self.next_isn());
         }
         if paws_reject {
             cx.ext.paws_estab_rejected += 1;
@@ -100,6 +101,12 @@ impl TimeWait {
             return Outcome::Drop;
         }
         Outcome::Ack
+    }
+
+    /// Where a connection in its place starts: away from the old numbers (Linux
+    /// `tcp_timewait_state_process`, `tcp_twsk_unique`).
+    pub(crate) fn next_isn(&self) -> SeqNumber {
+        self.snd_nxt + 65_535 + 2
     }
 
     /// Linux: the half of the function for `TCP_FIN_WAIT2`.

@@ -480,6 +480,17 @@ impl Conn {
         self.lab.snapshot(self.host).tcp_ext
     }
 
+    /// The peer offers another window, with data, so that it is believed.
+    pub fn offer(&mut self, window: u16) {
+        let ack = self.info().bytes_acked.saturating_sub(1) as u32;
+        for _ in 0..2 {
+            let seq = self.sent_up_to;
+            self.data_with(seq, 1, |seg| (seg.ack, seg.window) = (ack, window));
+        }
+        self.window = window;
+        self.sent();
+    }
+
     /// The host sends at once what its window allows and the peer acknowledges it a round trip
     /// later, one segment after another, until the window is so large; then nothing is in flight.
     /// Returns how many segments there were.

@@ -26,7 +26,15 @@ impl Bench {
 
     /// With settings for the host and an MTU for its link.
     pub fn with(config: Config, mtu: usize) -> Self {
+        Bench::seeded(config, mtu, 1)
+    }
+
+    /// With a seed: a host's is its number in the laboratory.
+    pub fn seeded(config: Config, mtu: usize, seed: u64) -> Self {
         let mut lab = Lab::new();
+        for _ in 1..seed {
+            lab.host("another");
+        }
         let segment = lab.segment();
         let host = lab.host_with("a", config);
         let link = lab.attach_with_mtu(host, segment, &format!("{US}/24"), mtu);

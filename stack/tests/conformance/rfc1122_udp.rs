@@ -54,6 +54,8 @@ conformance! {
         => broadcasting_needs_leave;
     MustNot "RFC1122-4.1.3.1-broadcast" "4.1.3.1" "Nobody is told that a broadcast found no listener."
         => an_unwanted_broadcast_is_not_answered;
+    Must "RFC1122-3.3.7-multicast" "3.3.7" "Multicasts go to the members of the group."
+        => multicasts_go_to_members;
 }
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -300,4 +302,32 @@ fn an_unwanted_broadcast_is_not_answered() {
         assert_eq!(broadcast(&mut bench, dst), Vec::<Vec<u8>>::new());
     }
     assert_eq!(bench.lab.drops(bench.host), [DropReason::NoSocket; 2]);
+}
+
+fn multicasts_go_to_members() {
+    let mut bench = Bench::new();
+    let group = Ipv4Addr::new(239, 1, 2, 3);
+    let make = |bench: &mut Bench, all: bool| {
+        let socket = bench.stack().open_udp().unwrap();
+        let options = bench.stack().socket_options(socket).unwrap();
+        (options.reuse_address, options.multicast_all) = (true, all);
+        bench.stack().bind(socket, (ANY, 9).into()).unwrap();
+        socket
+    };
+    let (member, stranger) = (make(&mut bench, false), make(&mut bench, false));
+    // Linux: who has IP_MULTICAST_ALL hears what others have joined.
+    let eager = make(&mut bench, true);
+    let send = |bench: &mut Bench| {
+        let packet = Ip::udp(PEER, group, 4000, 9, b"to many").build();
+        let mac = MacAddr::from_ipv4_multicast(group);
+        let frame = ip_frame(bench.tester.mac, mac, &packet);
+        bench.lab.inject(bench.tester, frame);
+        [member, stranger, eager].map(|socket| bench.received(socket).len())
+    };
+    assert_eq!(send(&mut bench), [0, 0, 0], "nobody is a member");
+    let (now, link) = (bench.lab.now(), bench.link);
+    bench.stack().join_multicast(now, member, group.into(), Some(link)).unwrap();
+    assert_eq!(send(&mut bench), [1, 0, 1]);
+    bench.stack().leave_multicast(now, member, group.into(), Some(link)).unwrap();
+    assert_eq!(send(&mut bench), [0, 0, 0]);
 }

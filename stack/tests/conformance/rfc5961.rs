@@ -177,7 +177,7 @@ fn challenge_acks_are_limited() {
 
 fn the_challenge_limit_is_no_oracle() {
     let mut conn = limited().at(At::Established);
-    let mut other = conn.from_port(4001);
+    let mut other = conn.leave_for(4001);
     conn.shake(false);
     let exhaust = conn.seg(RST).seq(conn.rcv_nxt + 100);
     let sent: usize = (0..2000).map(|_| conn.send(&exhaust).len()).sum();

@@ -193,13 +193,17 @@ fn reordered() -> Conn {
 fn patience(conn: &mut Conn, first: u32) -> u64 {
     conn.write(10);
     conn.run(100);
-    assert_eq!(conn.numbers(), numbers(first..first + 10));
+    assert_eq!(conn.numbers(), numbers(first..first + 10), "{:?}", conn.window());
     let start = conn.at();
     conn.sack(first, &[(first + 1, first + 5)]);
-    conn.run(200);
-    let sent = conn.sent();
-    assert_eq!(sent[0].number(), first);
-    sent[0].at - start
+    let sent = loop {
+        conn.run(1);
+        if let Some(sent) = conn.sent().pop() {
+            break sent;
+        }
+    };
+    assert_eq!(sent.number(), first);
+    sent.at - start
 }
 
 fn a_quarter_round_trip_is_allowed() {
@@ -209,7 +213,7 @@ fn a_quarter_round_trip_is_allowed() {
 
 /// Tells that the retransmission of `first` was needless, and acknowledges all ten.
 fn report_duplicate(conn: &mut Conn, first: u32) {
-    conn.ack(first + 5);
+    conn.ack(first + 10);
     conn.run(100);
     conn.sack(first + 10, &[(first, first + 1)]);
     conn.run(1);
@@ -246,11 +250,17 @@ fn the_window_goes_back() {
         } else {
             assert!((25..=28).contains(&waited), "recovery {recovery}: {waited}");
         }
-        conn.ack(first + 5);
-        conn.run(1);
-        conn.ack(first + 10);
-        conn.sent();
         first += 10;
+        conn.ack(first);
+        // Each of them halves the window.
+        while conn.window().0 < 10 {
+            let more = conn.window().0;
+            conn.write(more);
+            conn.run(100);
+            first += more;
+            conn.ack(first);
+        }
+        conn.sent();
     }
 }
 
@@ -296,13 +306,11 @@ fn retransmissions_are_judged_alike() {
     conn.run(100);
     conn.sent();
     conn.sack(0, &[(1, 4)]);
-    assert_eq!(conn.numbers()[0], 0);
-    conn.sack(0, &[(1, 10)]);
-    assert!(conn.numbers().contains(&10), "new data follows");
+    assert_eq!(conn.numbers(), [0, 10], "new data follows");
     conn.run(99);
     conn.quiet();
     conn.run(1);
-    conn.sack(0, &[(1, 11)]);
+    conn.sack(0, &[(10, 11), (1, 4)]);
     assert_eq!(conn.numbers()[0], 0, "what was sent after it has arrived");
     assert_eq!((conn.ext().tcp_lost_retransmit, conn.ext().tcp_timeouts), (1, 0));
 }
@@ -398,8 +406,7 @@ fn the_last_segment_is_the_probe() {
     assert_eq!((probe.number(), probe.len), (4, 500));
     // The peer's window has no room for what waits.
     let mut conn = Setup::default().open();
-    conn.window = 4000 / 128;
-    conn.ack(0);
+    conn.offer(4000 / 128);
     conn.write(10);
     assert_eq!(conn.numbers(), [0, 1, 2]);
     conn.run(202);
@@ -471,24 +478,27 @@ fn a_lost_tail_needs_no_timeout() {
         let took = path.transfer(20);
         let ext = path.sender_ext();
         assert_eq!((ext.tcp_timeouts, ext.tcp_loss_probes), (0, 1), "{lost} lost");
-        // Half a round trip there, two until the probe, one until the losses are known, half.
-        assert!(took <= Duration::from_millis(450), "{lost} lost: {took:?}");
+        // A round trip, two more until the probe, one until the losses are known, half of one; the
+        // last ACK may be delayed, and what is sent again grows as in slow start.
+        let most = 460 + 100 * u64::from(1 + lost.ilog2());
+        assert!(took <= Duration::from_millis(most), "{lost} lost: {took:?}");
     }
 }
 
 fn a_burst_needs_one_round_trip() {
-    for lost in [1, 2, 5, 10] {
+    for lost in [0, 1, 2, 5, 10, 20] {
         let mut path = Path::new(lost.into(), Duration::from_millis(50), |_| {});
         path.warm_up();
+        for segments in [20, 40] {
+            path.transfer(segments);
+            path.run(Duration::from_millis(200));
+        }
         let first = path.written();
         path.lose(segments(first + 1, first + 1 + lost), 1);
-        let took = path.transfer(40);
-        let whole = {
-            let mut path = Path::new(1, Duration::from_millis(50), |_| {});
-            path.warm_up();
-            path.transfer(40)
-        };
-        assert!(took <= whole + Duration::from_millis(130), "{lost} lost: {took:?}, not {whole:?}");
+        // All leave at once.
+        let took = path.transfer(60);
+        let expected = if lost == 0 { 50 } else { 150 };
+        assert_eq!(took, Duration::from_millis(expected), "{lost} lost");
         let ext = path.sender_ext();
         assert_eq!((ext.tcp_timeouts, ext.tcp_loss_probes), (0, 0));
         assert_eq!(path.retransmitted(), lost.into());

@@ -56,6 +56,7 @@ pub const SYNCHRONIZED: [At; 9] = [
 pub struct Setup {
     pub config: Config,
     pub mtu: usize,
+    pub seed: u64,
     pub options: TcpOptions,
     pub backlog: usize,
     /// The peer's initial sequence number.
@@ -77,6 +78,7 @@ impl Setup {
         Setup {
             config,
             mtu: 1500,
+            seed: 1,
             options: TcpOptions::default(),
             backlog: 16,
             irs: 1_000_000,
@@ -105,7 +107,7 @@ impl Setup {
 
     /// A host with nothing on it yet.
     pub fn bench(&self) -> Bench {
-        Bench::with(self.config.clone(), self.mtu)
+        Bench::seeded(self.config.clone(), self.mtu, self.seed)
     }
 
     /// A connection in this state.
@@ -570,7 +572,7 @@ impl Conn {
     }
 
     /// Leaves this connection for one from another port of the peer's, which has yet to begin.
-    pub fn from_port(&mut self, remote: u16) -> Flow {
+    pub fn leave_for(&mut self, remote: u16) -> Flow {
         let zero = SeqNumber(0);
         let mut flow = Flow {
             socket: None,

@@ -250,7 +250,19 @@ impl Wire {
     }
 
     pub fn with(config: Config) -> Self {
-        let (mut lab, host, link, tester) = Lab::with_tester_and(&format!("{US}/24"), config);
+        Wire::nth(0, config)
+    }
+
+    /// Whose seed is the `n`th.
+    pub fn nth(n: usize, config: Config) -> Self {
+        let mut lab = Lab::new();
+        (0..n).for_each(|n| {
+            lab.host(&n.to_string());
+        });
+        let segment = lab.segment();
+        let host = lab.host_with("a", config);
+        let link = lab.attach(host, segment, &format!("{US}/24"));
+        let tester = lab.tester(segment);
         lab.know(host, link, PEER, tester.mac);
         let now = lab.now();
         let also = format!("{ALSO_US}/24").parse().expect("an address");

@@ -148,7 +148,7 @@ impl End {
         let changed = self.stack.set_tcp_options(now, socket, |options| {
             options.nodelay = flag(0);
             options.cork = flag(1) && flag(2);
-            options.quickack = Some(flag(3));
+            options.quickack = flag(3).then_some(true);
             options.keepalive = flag(4);
             options.maxseg = flag(5).then_some(maxseg);
             options.rcvlowat = if flag(6) { 1000 } else { 1 };

@@ -57,7 +57,7 @@ fn time_wait_lasts() {
 
 fn a_newer_syn_reopens_from_time_wait() {
     for (offset, opens) in
-        [(1, true), (1000, true), (1 << 30, true), (u32::MAX, false), (1u32 << 31, false)]
+        [(1, true), (1000, true), (1 << 30, true), (u32::MAX, false), ((1u32 << 31) + 1, false)]
     {
         let mut conn = Setup::plain().at(At::TimeWait);
         let syn = conn.syn().seq(conn.rcv_nxt + offset);
@@ -95,7 +95,10 @@ fn timestamps_allow_reuse() {
         (Setup::full(), TimeWaitReuse::Loopback, 1100, false),
         (Setup::plain(), TimeWaitReuse::On, 1100, false),
     ] {
-        let mut conn = setup.config(|config| config.tcp.tw_reuse = reuse).at(At::SynSent);
+        let mut conn = setup
+            .options(|options| options.reuse_addr = true)
+            .config(|config| config.tcp.tw_reuse = reuse)
+            .at(At::SynSent);
         let syn_ack = conn.syn().flags(SYN_ACK).ack(conn.snd_nxt);
         conn.rcv_nxt += 1;
         conn.challenged(&syn_ack);
@@ -108,6 +111,8 @@ fn timestamps_allow_reuse() {
         conn.pass_ms(wait);
         let now = conn.bench.lab.now();
         let socket = conn.stack().open_tcp().expect("a socket");
+        let reuse = |options: &mut tapping_stack::TcpOptions| options.reuse_addr = true;
+        conn.stack().set_tcp_options(now, socket, reuse).expect("an option");
         let local = conn.local;
         conn.stack().bind(socket, (US, local).into()).expect("the port is free for that");
         let connected = conn.stack().connect(now, socket, (PEER, PEER_PORT).into());
@@ -116,7 +121,7 @@ fn timestamps_allow_reuse() {
         if allowed {
             assert_eq!(connected, Ok(()));
             let [syn] = &heard[..] else { panic!("one SYN: {heard:?}") };
-            assert!(syn.flags == SYN && syn.seq.gt(old));
+            assert_eq!((syn.flags, syn.seq), (SYN, old + 65_535 + 2), "beyond the old numbers");
             assert_eq!(conn.stack().tcp_counts().1, 0, "its place is taken");
         } else {
             assert_eq!(connected, Err(SocketError::AddressNotAvailable));
@@ -191,7 +196,7 @@ fn closing_a_listener_resets_its_connections() {
     let mut conn = Conn::listen(Setup::plain());
     let mut flows = Vec::new();
     for port in [4001, 4002, 4003] {
-        flows.push(conn.from_port(port));
+        flows.push(conn.leave_for(port));
         let syn = conn.syn();
         let answer = conn.one(&syn);
         conn.snd_nxt = answer.seq + 1;
@@ -229,6 +234,11 @@ fn orphans_try_less_often() {
             config.tcp.tail_loss_probe = false;
         });
         let mut conn = setup.at(At::Established);
+        // A round-trip time of 300 ms.
+        conn.write(&[1; 10]);
+        conn.pass_ms(300);
+        let ack = conn.seg(ACK);
+        conn.quietly(&ack);
         conn.write(&[1; 10]);
         conn.close();
         let again = conn.pass(Duration::from_secs(3600));
@@ -240,7 +250,7 @@ fn orphans_try_less_often() {
 
 fn orphans_are_limited() {
     let mut conn = Setup::plain().config(|config| config.tcp.max_orphans = 1).at(At::Established);
-    let mut first = conn.from_port(4001);
+    let mut first = conn.leave_for(4001);
     conn.shake(false);
     conn.swap(&mut first);
     let heard = conn.close();

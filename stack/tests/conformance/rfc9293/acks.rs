@@ -20,6 +20,8 @@ conformance! {
         => an_old_ack_is_ignored;
     Rule "RFC9293-3.10.7.4-ack-future" "3.10.7.4" "An ACK of what was never sent is answered with an ACK and dropped; the segment's data is not taken."
         => an_ack_of_the_future_is_dropped;
+    Linux "RFC9293-3.10.7.4-ack-future-limit" "3.10.7.4" "ACKs of what was never sent are answered twice a second at most."
+        => answers_to_impossible_acks_are_limited;
     Rule "RFC9293-3.10.7.4-wl" "3.10.7.4" "The window is updated only by segments newer than the last update, or with a newer ACK."
         => windows_are_updated_by_newer_segments;
     Rule "RFC9293-3.10.7.4-ack-fin" "3.10.7.4" "The ACK of our FIN leads from FIN-WAIT-1 to FIN-WAIT-2, from CLOSING to TIME-WAIT, and from LAST-ACK to CLOSED."
@@ -149,6 +151,19 @@ fn an_ack_of_the_future_is_dropped() {
             }
         }
     }
+}
+
+fn answers_to_impossible_acks_are_limited() {
+    let limit = Duration::from_millis(500);
+    let mut conn =
+        Setup::plain().config(|config| config.tcp.invalid_ratelimit = limit).at(At::Established);
+    let seg = conn.seg(ACK).ack(conn.snd_nxt + 1).data(&[9; 10]);
+    conn.challenged(&seg);
+    for _ in 0..100 {
+        conn.quietly(&seg);
+    }
+    conn.pass(limit);
+    conn.challenged(&seg);
 }
 
 fn windows_are_updated_by_newer_segments() {

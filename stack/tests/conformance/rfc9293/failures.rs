@@ -230,7 +230,7 @@ fn r1_is_three() {
     setup.config.tcp.mtu_probing = true;
     let mut t = Talk::passive(setup);
     t.sent(1460);
-    while t.info().retransmits < 3 {
+    while t.info().retransmits < 4 {
         t.next(secs(10));
     }
     assert_eq!(t.info().snd_mss, 1460, "no doubt after three");

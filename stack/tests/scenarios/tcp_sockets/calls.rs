@@ -382,7 +382,7 @@ fn errors_while_connecting() {
     let mut wire = Wire::new();
     let (socket, ..) = wire.connecting(80);
     let syns = wire.pass(secs(300));
-    assert_eq!(syns.len(), 6, "tcp_syn_retries");
+    assert_eq!(syns.len(), 10, "tcp_syn_retries after tcp_syn_linear_timeouts");
     assert_eq!(wire.stack().take_error(socket), Ok(Some(TimedOut)));
 }
 

@@ -1,5 +1,7 @@
 //! Nothing stays behind of a connection, however it has ended.
 
+use core::net::Ipv4Addr;
+
 use tapping_stack::wire::{Message, TcpFlags, Unreachable};
 use tapping_stack::{Shutdown, SocketError, SocketId};
 
@@ -200,8 +202,6 @@ fn buffers_go_around_the_loopback() {
     assert!(after.0 >= before.0 && after.1 >= before.1, "{before:?} {after:?}");
 }
 
-use core::net::Ipv4Addr;
-
 #[test]
 fn many_sockets() {
     let mut wire = Wire::new();
@@ -222,6 +222,9 @@ fn many_sockets() {
     assert_eq!(wire.stack().tcp_counts(), (4001, 0, 0));
     for (n, socket) in sockets.iter().enumerate() {
         wire.send(*socket, &n.to_be_bytes()).unwrap();
+        if n % 100 == 99 {
+            wire.lab.settle();
+        }
     }
     wire.lab.settle();
     let mut numbers: Vec<usize> = accepted

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use tapping_stack::socket::{Interest, Readiness};
+use tapping_stack::wire::TcpFlags;
 use tapping_stack::{Shutdown, SocketError, SocketId};
 
 use super::*;
@@ -260,6 +261,7 @@ fn closing_and_shutting_down_wake_who_waits() {
     let reader = Watch::on(&mut wire, socket, Interest::Read);
     wire.close(socket);
     assert_eq!(reader.count(), 1);
+    assert!(wire.heard_one().flags.contains(TcpFlags::FIN));
     let (socket, ..) = wire.connecting(82);
     let writer = Watch::on(&mut wire, socket, Interest::Write);
     wire.shutdown(socket, Shutdown::Both).unwrap();

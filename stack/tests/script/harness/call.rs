@@ -95,6 +95,13 @@ pub fn parse_call(text: &str) -> Result<Call, String> {
         "connect" => Op::Connect { port: port(argument(1)) },
         "write" => Op::Send { len: number(2)?, more: false },
         "send" => Op::Send { len: number(2)?, more: argument(3).contains("MSG_MORE") },
+        "sendmsg" => {
+            Op::Send { len: vector_len(argument(1))?, more: argument(2).contains("MSG_MORE") }
+        }
+        "ioctl" => {
+            let expected = argument(2).trim_matches(['[', ']']).to_string();
+            Op::Get { name: argument(1).into(), expected }
+        }
         "sendto" => match argument(4) {
             "" | "NULL" => Op::Send { len: number(2)?, more: argument(3).contains("MSG_MORE") },
             _ => Op::SendTo { len: number(2)? },
@@ -221,6 +228,14 @@ fn field(text: &str, name: &str) -> Option<String> {
     })
 }
 
+/// The bytes of `msg_iov(2)=[{..., 100}, {..., 60}]` together.
+fn vector_len(argument: &str) -> Result<usize, String> {
+    let (_, vector) = argument.split_once("msg_iov").ok_or("which bytes?")?;
+    let pieces = vector.split(']').next().unwrap_or("").split("...,").skip(1);
+    let lens = pieces.map(|piece| piece.split('}').next().unwrap_or("").trim().parse::<usize>());
+    lens.sum::<Result<usize, _>>().map_err(|_| format!("{argument:?} is no message"))
+}
+
 /// The port in `{sa_family=AF_INET, sin_port=htons(8080), …}`; none in `...`.
 fn port(argument: &str) -> Option<u16> {
     let start = argument.find("htons(")? + "htons(".len();
@@ -270,8 +285,11 @@ fn parse_result(text: &str) -> Result<Expected, String> {
             Ok(Expected::Error(errno.into()))
         }
         (Some("="), Some(value), _) => {
-            let value = value.parse().map_err(|_| format!("{value:?} is no result"))?;
-            Ok(Expected::Value(value))
+            let number = match value.strip_prefix("0x") {
+                Some(hex) => i64::from_str_radix(hex, 16),
+                None => value.parse(),
+            };
+            number.map(Expected::Value).map_err(|_| format!("{value:?} is no result"))
         }
         _ => Err(format!("{text:?} is no result")),
     }

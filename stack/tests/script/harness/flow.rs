@@ -61,6 +61,14 @@ impl Peer {
         self.flows.retain(|flow| flow.peer_port != port);
     }
 
+    /// The host listens: the next SYN of any peer begins a new connection.
+    pub fn host_listens(&mut self) {
+        for flow in &mut self.flows {
+            flow.syn = None;
+            flow.clock = None;
+        }
+    }
+
     /// The bytes of a packet from the peer.
     pub fn emit(&mut self, packet: &Packet) -> Vec<u8> {
         let port = packet.peer_port.unwrap_or(self.peer_port);

@@ -1,5 +1,7 @@
 //! What a script is run against.
 
+use std::collections::HashMap;
+
 use tapping_stack::time::Instant;
 
 use super::call::Op;
@@ -19,6 +21,8 @@ pub trait Host {
     fn call(&mut self, now: Instant, fd: i32, op: &Op, new: i32) -> Result<Outcome, i32>;
     /// A field of `tcp_info`, with or without its `tcpi_`.
     fn info(&mut self, now: Instant, fd: i32, field: &str) -> Option<i64>;
+    /// Every counter, by its Linux name with its group's before it.
+    fn counters(&self) -> HashMap<String, u64>;
 }
 
 /// What a call returned.

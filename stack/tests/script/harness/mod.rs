@@ -37,6 +37,7 @@ mod host;
 mod parse;
 mod run;
 mod segment;
+mod shell;
 mod stack;
 mod tests;
 mod trace;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::call::{Call, parse_call, parse_verb};
 use super::cursor::Cursor;
 use super::segment::Packet;
+use super::shell::{self, Count};
 
 /// A whole script.
 #[derive(Debug, Default)]
@@ -49,12 +50,15 @@ pub enum Action {
     /// Calls one after another, at the same time.
     Calls(Vec<Call>),
     Assert(Vec<Comparison>),
+    Count(Count),
 }
 
-/// `tcpi_snd_cwnd == 10`.
+/// `tcpi_snd_cwnd == 10`, `(tcpi_options & 2) != 0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
     pub field: String,
+    /// The bits that count.
+    pub mask: i64,
     pub operator: String,
     pub value: i64,
 }
@@ -76,7 +80,8 @@ impl Script {
             return settings.split_whitespace().try_for_each(|setting| self.add_setting(setting));
         }
         if text.starts_with('`') {
-            return self.add_shell(text.trim_matches('`'));
+            self.settings.extend(shell::settings(text.trim_matches('`')));
+            return Ok(());
         }
         let mut cursor = Cursor::new(text);
         let time = Time::parse(&mut cursor)?;
@@ -86,24 +91,22 @@ impl Script {
     }
 
     fn add_setting(&mut self, setting: &str) -> Result<(), String> {
-        let (name, value) = setting.split_once('=').ok_or("a setting is name=value")?;
-        let name = name.trim_start_matches("net.ipv4.").trim_start_matches("net.core.");
-        self.settings.push((name.into(), value.trim_matches('"').into()));
-        Ok(())
-    }
-
-    /// The shell commands that packetdrill scripts begin with: settings count, others are about
-    /// the machine that they were written for.
-    fn add_shell(&mut self, commands: &str) -> Result<(), String> {
-        for command in commands.split(['\n', ';']) {
-            let Some(settings) = command.trim().strip_prefix("sysctl ") else { continue };
-            for setting in settings.split_whitespace().filter(|word| word.contains('=')) {
-                self.add_setting(setting)?;
-            }
+        // What packetdrill asks for without a value is switched on.
+        let (name, value) = setting.split_once('=').unwrap_or((setting, "1"));
+        if name.is_empty() || name.contains(' ') {
+            return Err("a setting is name=value".into());
+        }
+        // Where packetdrill's hosts are, and how the machine's clock ticks.
+        if !MACHINE.contains(&name) {
+            self.settings.push((shell::plain_name(name), value.trim_matches('"').into()));
         }
         Ok(())
     }
 }
+
+/// Options of packetdrill that say nothing to a host in virtual time.
+const MACHINE: [&str; 6] =
+    ["ip_version", "local_ip", "gateway_ip", "netmask_ip", "remote_ip", "tcp_ts_tick_usecs"];
 
 /// Lines without comments; one that does not begin an event belongs to the one before.
 fn joined_lines(text: &str) -> Vec<(usize, String)> {
@@ -142,7 +145,9 @@ impl Time {
         }
         let word = cursor.token();
         let relative = word.starts_with('+');
-        let (start, until) = if let Some((start, end)) = word.split_once("...") {
+        let (start, until) = if cursor.eat("... ") {
+            (word, Until::Returns(seconds(cursor.token())?))
+        } else if let Some((start, end)) = word.split_once("...") {
             (start, Until::Returns(seconds(end)?))
         } else if let Some((start, end)) = word.split_once('~') {
             (start, Until::Range(seconds(end)?))
@@ -171,6 +176,9 @@ impl Action {
         if let Some(code) = text.strip_prefix("%{") {
             return parse_assertions(code.trim_end_matches("}%")).map(Action::Assert);
         }
+        if text.starts_with('`') {
+            return shell::count(text.trim_matches('`')).map(Action::Count);
+        }
         if text.starts_with("assert ") {
             return parse_assertions(text).map(Action::Assert);
         }
@@ -188,9 +196,9 @@ impl Action {
 fn parse_assertions(code: &str) -> Result<Vec<Comparison>, String> {
     let mut comparisons = Vec::new();
     for assertion in code.split("assert ").skip(1) {
-        let condition = assertion.split(',').next().unwrap_or("");
+        let condition = assertion.split([',', ';']).next().unwrap_or("");
         for comparison in condition.split(" and ") {
-            comparisons.push(Comparison::parse(comparison)?);
+            Comparison::parse(comparison, &mut comparisons)?;
         }
     }
     match comparisons.is_empty() {
@@ -199,23 +207,39 @@ fn parse_assertions(code: &str) -> Result<Vec<Comparison>, String> {
     }
 }
 
+const OPERATORS: [&str; 6] = ["==", "!=", "<=", ">=", "<", ">"];
+
 impl Comparison {
-    fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim_matches(|c: char| c.is_whitespace() || "();".contains(c));
-        let operators = ["==", "!=", "<=", ">=", "<", ">"];
-        let found = operators.iter().find_map(|operator| {
-            let (field, value) = text.split_once(operator)?;
-            Some((field.trim(), *operator, value.trim()))
-        });
-        let (field, operator, value) = found.ok_or(format!("{text:?} compares nothing"))?;
-        let value = match symbol(value) {
-            Some(value) => value,
-            None => value.parse().map_err(|_| format!("{value:?} is no number"))?,
-        };
-        Ok(Comparison { field: field.into(), operator: operator.into(), value })
+    /// Reads `A == B`, or a chain `A <= B <= C`.
+    fn parse(text: &str, comparisons: &mut Vec<Comparison>) -> Result<(), String> {
+        let (left, operator, rest) = split_at_operator(text);
+        let (middle, next, last) = split_at_operator(rest);
+        let parts = [left, middle, last].map(|part| part.trim_matches([' ', '\n', '\t', '\\']));
+        let [left, middle, last] = parts;
+        match (operator, next) {
+            ("", _) => return Err(format!("{text:?} compares nothing")),
+            (_, "") if number(left).is_some() => {
+                comparisons.push(Comparison::new(middle, mirrored(operator), left)?);
+            }
+            (_, "") => comparisons.push(Comparison::new(left, operator, middle)?),
+            _ => {
+                comparisons.push(Comparison::new(middle, mirrored(operator), left)?);
+                comparisons.push(Comparison::new(middle, next, last)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn new(field: &str, operator: &str, value: &str) -> Result<Self, String> {
+        let field = field.trim_matches(['(', ')', ' ']);
+        let (field, mask) = field.split_once('&').unwrap_or((field, "-1"));
+        let read = |text: &str| number(text).ok_or_else(|| format!("{text:?} is no number"));
+        let (mask, value) = (read(mask.trim())?, read(value)?);
+        Ok(Comparison { field: field.trim().into(), mask, operator: operator.into(), value })
     }
 
     pub fn holds(&self, actual: i64) -> bool {
+        let actual = actual & self.mask;
         match self.operator.as_str() {
             "==" => actual == self.value,
             "!=" => actual != self.value,
@@ -225,6 +249,30 @@ impl Comparison {
             _ => actual > self.value,
         }
     }
+}
+
+/// What comes before the first operator, the operator, and what comes after it.
+fn split_at_operator(text: &str) -> (&str, &str, &str) {
+    let places = OPERATORS.iter().filter_map(|operator| Some((text.find(operator)?, *operator)));
+    // The longest of those that begin first.
+    let first = places.min_by_key(|(at, operator)| (*at, core::cmp::Reverse(operator.len())));
+    let Some((at, operator)) = first else { return (text, "", "") };
+    (&text[..at], operator, &text[at + operator.len()..])
+}
+
+/// The operator with its sides exchanged.
+fn mirrored(operator: &str) -> &str {
+    match operator {
+        "<=" => ">=",
+        ">=" => "<=",
+        "<" => ">",
+        ">" => "<",
+        same => same,
+    }
+}
+
+fn number(text: &str) -> Option<i64> {
+    symbol(text).or_else(|| text.parse().ok())
 }
 
 /// The names that Linux's headers give to numbers in `tcp_info`.
@@ -243,6 +291,17 @@ fn symbol(name: &str) -> Option<i64> {
         "TCP_LISTEN",
         "TCP_CLOSING",
     ];
+    let bits = [
+        ("TCPI_OPT_TIMESTAMPS", 1),
+        ("TCPI_OPT_SACK", 2),
+        ("TCPI_OPT_WSCALE", 4),
+        ("TCPI_OPT_ECN", 8),
+        ("TCPI_OPT_ECN_SEEN", 16),
+        ("TCPI_OPT_SYN_DATA", 32),
+    ];
+    if let Some((_, bit)) = bits.iter().find(|(known, _)| *known == name) {
+        return Some(*bit);
+    }
     let phases = ["TCP_CA_Open", "TCP_CA_Disorder", "TCP_CA_CWR", "TCP_CA_Recovery", "TCP_CA_Loss"];
     let mut tables = [&states[..], &phases[..]].into_iter();
     let place = tables.find_map(|table| table.iter().position(|known| *known == name));

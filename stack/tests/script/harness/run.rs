@@ -1,7 +1,7 @@
 //! Running a script in virtual time.
 
 use core::fmt::Write;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tapping_stack::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::flow::Peer;
 use super::host::{Host, Outcome, errno};
 use super::parse::{Action, Comparison, Event, Script, Until};
 use super::segment::{Body, Packet};
+use super::shell::Count;
 use super::trace::Trace;
 
 /// How far off a time may be, as packetdrill's default.
@@ -28,18 +29,26 @@ pub struct Rules {
     /// Packets that the script does not mention at its end are fine.
     pub ignore_rest: bool,
     pub remote_isn: u32,
+    /// A large segment is told of as one or as several.
+    pub any_segments: bool,
 }
 
 impl Rules {
     /// Takes its own from the settings; what is left is the host's.
     pub fn take(settings: &mut Vec<(String, String)>) -> Result<Self, String> {
-        let mut rules = Rules { tolerance: TOLERANCE, ignore_rest: false, remote_isn: 0x7fff_f000 };
+        let mut rules = Rules {
+            tolerance: TOLERANCE,
+            ignore_rest: false,
+            remote_isn: 0x7fff_f000,
+            any_segments: false,
+        };
         let mut error = None;
         settings.retain(|(name, value)| {
             let number = value.parse::<u64>();
             match (name.as_str(), number) {
                 ("tolerance_usecs", Ok(micros)) => rules.tolerance = Duration::from_micros(micros),
                 ("remote_isn", Ok(isn)) => rules.remote_isn = isn as u32,
+                ("strict_segments", _) => rules.any_segments = value == "0",
                 ("ignore_rest", _) => rules.ignore_rest = value != "0",
                 ("tolerance_usecs" | "remote_isn", Err(_)) => {
                     error = Some(format!("{name}={value}: that is no number"));
@@ -61,6 +70,9 @@ pub struct Runner<'a, H> {
     /// When the event before was to happen.
     last: Instant,
     heard: VecDeque<(Instant, Vec<u8>)>,
+    /// What is left of a large segment.
+    rest: Option<(Instant, Packet)>,
+    counted: HashMap<String, u64>,
     waiting: Vec<Waiting>,
     fds: Fds,
     trace: Trace,
@@ -92,6 +104,8 @@ pub fn run<H: Host>(script: &Script, rules: Rules, host: &mut H) -> Result<(), S
         now: START,
         last: START,
         heard: VecDeque::new(),
+        rest: None,
+        counted: HashMap::new(),
         waiting: Vec::new(),
         fds: Fds { next: 3, current: 3, listening: 3 },
         trace: Trace::default(),
@@ -129,6 +143,8 @@ impl<H: Host> Runner<'_, H> {
                 }
             }
             Action::Assert(comparisons) => self.assert(comparisons)?,
+            Action::Count(Count::Reset) => self.counted = self.host.counters(),
+            Action::Count(Count::Is { name, value }) => self.assert_count(name, *value)?,
             Action::Expect(_) => {}
         }
         self.settle()
@@ -148,11 +164,12 @@ impl<H: Host> Runner<'_, H> {
             Until::Any => (Instant::ZERO, self.now + PATIENCE),
         };
         self.settle()?;
-        while self.heard.is_empty() && self.advance_once(last)? {}
-        let Some((heard_at, bytes)) = self.heard.pop_front() else {
+        let Some((heard_at, mut actual)) = self.next_heard(last)? else {
             return Err(format!("expected: {expected}\nactual:   nothing until {}", time(last)));
         };
-        let mut actual = self.peer.read(&bytes)?;
+        if self.rules.any_segments {
+            self.fit_segments(expected, heard_at, &mut actual)?;
+        }
         self.peer.align(Some(expected), &mut actual);
         self.trace.packet(heard_at, true, &actual, self.peer.peer_port);
         let mut expected = expected.clone();
@@ -178,6 +195,58 @@ impl<H: Host> Runner<'_, H> {
         Ok(())
     }
 
+    /// The next packet, waiting for it until `last`.
+    fn next_heard(&mut self, last: Instant) -> Result<Option<(Instant, Packet)>, String> {
+        if let Some(rest) = self.rest.take() {
+            return Ok(Some(rest));
+        }
+        while self.heard.is_empty() && self.advance_once(last)? {}
+        let Some((at, bytes)) = self.heard.pop_front() else { return Ok(None) };
+        Ok(Some((at, self.peer.read(&bytes)?)))
+    }
+
+    /// Cuts a segment, or joins it with those after it, to the length that is expected; then PSH
+    /// is nobody's.
+    fn fit_segments(
+        &mut self,
+        expected: &Packet,
+        at: Instant,
+        actual: &mut Packet,
+    ) -> Result<(), String> {
+        let ip = actual.ip;
+        let peer_port = actual.peer_port;
+        let (Body::Tcp(expected), Body::Tcp(segment)) = (&expected.body, &mut actual.body) else {
+            return Ok(());
+        };
+        while segment.len > 0 && segment.len < expected.len {
+            let Some((next_at, next)) = self.next_heard(at)? else { break };
+            match &next.body {
+                Body::Tcp(more) if more.len > 0 && segment.join(more) => {}
+                _ => {
+                    self.rest = Some((next_at, next));
+                    break;
+                }
+            }
+        }
+        if expected.len > 0 && segment.len > expected.len {
+            let body = Body::Tcp(segment.cut(expected.len));
+            self.rest = Some((at, Packet { ip, peer_port, body }));
+        }
+        if expected.len > 0 {
+            segment.flags.take_push(expected.flags);
+        }
+        Ok(())
+    }
+
+    fn assert_count(&mut self, name: &str, value: u64) -> Result<(), String> {
+        let actual = *self.host.counters().get(name).ok_or(format!("nothing counts {name}"))?;
+        let actual = actual - self.counted.get(name).copied().unwrap_or(0);
+        match actual == value {
+            true => Ok(()),
+            false => Err(format!("{name} should be {value}, and is {actual}")),
+        }
+    }
+
     fn call(&mut self, event: &Event, base: Instant, call: &Call) -> Result<(), String> {
         let fd = self.fds.resolve(call);
         if let Op::Bind { port: Some(port) } = call.op {
@@ -185,6 +254,9 @@ impl<H: Host> Runner<'_, H> {
         }
         let outcome = self.host.call(self.now, fd, &call.op, self.fds.name(call));
         let begun = outcome.is_ok() || outcome == Err(errno("EINPROGRESS").unwrap_or_default());
+        if matches!(call.op, Op::Listen { .. }) {
+            self.peer.host_listens();
+        }
         if let Op::Connect { port } = call.op
             && begun
         {
@@ -283,7 +355,8 @@ impl<H: Host> Runner<'_, H> {
         if let Some(Waiting { line, text, .. }) = self.waiting.pop() {
             return Err(self.report(line, &text, "the call never returned"));
         }
-        match self.heard.is_empty() || self.rules.ignore_rest {
+        let silent = self.heard.is_empty() && self.rest.is_none();
+        match silent || self.rules.ignore_rest {
             true => Ok(()),
             false => {
                 Err(self.report(0, "at the end", "the host sent what the script does not expect"))

@@ -90,6 +90,12 @@ impl Flags {
         word.chars().try_fold(Flags(0), |flags, letter| Ok(Flags(flags.0 | bit(letter)?)))
     }
 
+    /// Takes PSH over.
+    pub fn take_push(&mut self, other: Flags) {
+        let push = TcpFlags::PSH.bits();
+        self.0 = self.0 & !push | other.0 & push;
+    }
+
     pub fn contains(self, flag: TcpFlags) -> bool {
         self.0 & flag.bits() != 0
     }
@@ -336,6 +342,27 @@ impl Segment {
             urgent: flags.contains(TcpFlags::URG).then_some(tcp.urgent()),
             options: Some(options.collect()),
         }
+    }
+
+    /// Adds the segment that follows, if it is like this one.
+    pub fn join(&mut self, next: &Segment) -> bool {
+        let follows = self.seq.wrapping_add(self.len) == next.seq
+            && (self.ack, &self.options) == (next.ack, &next.options);
+        if follows {
+            self.len += next.len;
+            self.flags.0 |= next.flags.0;
+        }
+        follows
+    }
+
+    /// Keeps the first `len` bytes and returns the others; FIN comes last.
+    pub fn cut(&mut self, len: u32) -> Segment {
+        let mut rest = self.clone();
+        rest.seq = self.seq.wrapping_add(len);
+        rest.len = self.len - len;
+        self.len = len;
+        self.flags.0 &= !(TcpFlags::FIN | TcpFlags::PSH).bits();
+        rest
     }
 
     fn difference(&self, actual: &Segment, ticks: u32) -> Option<String> {

@@ -4,12 +4,14 @@ use core::net::SocketAddr;
 use std::collections::HashMap;
 
 use tapping_stack::config::{BufferSizes, EcnMode, SynCookies};
+use tapping_stack::packet::{Gso, GsoKind};
 use tapping_stack::socket::{Readiness, SocketId};
 use tapping_stack::tcp::SendFlags;
 use tapping_stack::time::{Duration, Instant};
+use tapping_stack::wire::{Ipv4, Tcp};
 use tapping_stack::{
-    Capabilities, Config, LinkConfig, LinkId, Packet, Shutdown, SocketError, Stack, TcpOptions,
-    TcpState,
+    Capabilities, Config, LinkConfig, LinkId, Packet, PmtuDiscovery, Shutdown, SocketError, Stack,
+    TcpOptions, TcpState,
 };
 
 use super::call::Op;
@@ -21,6 +23,8 @@ pub struct Endpoint {
     stack: Stack,
     link: LinkId,
     sockets: HashMap<i32, Socket>,
+    /// What the peer's large segments are taken to be made of.
+    peer_mss: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +49,7 @@ impl Endpoint {
     pub fn new(settings: &[(String, String)]) -> Result<Self, String> {
         let mut config = Config::default();
         let mut link = LinkConfig::ip("tun0");
-        let mut seed = 1;
+        let (mut seed, mut peer_mss) = (1, None);
         for (name, value) in settings {
             let numbers: Vec<usize> =
                 value.split([' ', ',', '\t']).filter_map(|word| word.parse().ok()).collect();
@@ -55,8 +59,13 @@ impl Endpoint {
                     link.mtu = mtu;
                     true
                 }
-                ("offload", Some(1)) => {
-                    link.capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_535 };
+                ("offload", Some(on)) => {
+                    let large = Capabilities { tx_checksum: true, max_gso_size: 65_535 };
+                    link.capabilities = if on == 0 { Capabilities::default() } else { large };
+                    true
+                }
+                ("mss", Some(mss)) => {
+                    peer_mss = Some(mss as u16);
                     true
                 }
                 ("seed", Some(number)) => {
@@ -73,7 +82,7 @@ impl Endpoint {
         let link = stack.add_link(link).map_err(|error| error.to_string())?;
         let cidr = format!("{LOCAL}/24").parse().map_err(|_| "a bad address")?;
         stack.add_address(Instant::ZERO, link, cidr).map_err(|error| error.to_string())?;
-        Ok(Endpoint { stack, link, sockets: HashMap::new() })
+        Ok(Endpoint { stack, link, sockets: HashMap::new(), peer_mss })
     }
 }
 
@@ -123,6 +132,9 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_base_mss" => tcp.base_mss = number as u16,
         "tcp_min_snd_mss" => tcp.min_snd_mss = number as u16,
         "tcp_invalid_ratelimit" => tcp.invalid_ratelimit = Duration::from_millis(number as u64),
+        "tcp_rto_max_ms" => tcp.rto_max = Duration::from_millis(number as u64),
+        "tcp_notsent_lowat" => tcp.notsent_lowat = number,
+        "tcp_tso_win_divisor" => tcp.tso_win_divisor = number as u32,
         "tcp_challenge_ack_limit" => tcp.challenge_ack_limit = number as u32,
         "tcp_comp_sack_nr" => tcp.comp_sack_nr = number as u8,
         "tcp_min_tso_segs" => tcp.min_tso_segs = number as u32,
@@ -131,14 +143,30 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
             tcp.syncookies =
                 [SynCookies::Off, SynCookies::WhenFull, SynCookies::Always][number.min(2)];
         }
+        // What there is no choice of, as Linux has it by default.
+        "tcp_fack" => return !on,
+        "tcp_recovery" => return number == 1,
+        "tcp_pacing_ss_ratio" => return number == 200,
+        "tcp_pacing_ca_ratio" => return number == 120,
         _ => return false,
     }
     true
 }
 
+/// How a large segment looks that a link has put together.
+fn large(packet: &[u8], mss: u16) -> Option<Gso> {
+    let header = Ipv4::parse(packet).ok()?;
+    let len = Tcp::parse(header.payload()).ok()?.payload().len();
+    let segments = len.div_ceil(usize::from(mss)) as u16;
+    let kind = GsoKind::TcpV4 { ecn: false };
+    (segments > 1).then_some(Gso { kind, size: mss, segments, fixed_id: false })
+}
+
 impl Host for Endpoint {
     fn deliver(&mut self, now: Instant, packet: Vec<u8>) {
-        self.stack.handle_frame(now, self.link, Packet::from_slice(&packet));
+        let mut frame = Packet::from_slice(&packet);
+        frame.meta.gso = self.peer_mss.and_then(|mss| large(&packet, mss));
+        self.stack.handle_frame(now, self.link, frame);
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
@@ -176,6 +204,13 @@ impl Host for Endpoint {
         }
     }
 
+    fn counters(&self) -> HashMap<String, u64> {
+        let stats = self.stack.snapshot();
+        let tcp = stats.tcp.iter().map(|(name, count)| (format!("Tcp{name}"), count));
+        let ext = stats.tcp_ext.iter().map(|(name, count)| (format!("TcpExt{name}"), count));
+        tcp.chain(ext).collect()
+    }
+
     fn info(&mut self, now: Instant, fd: i32, field: &str) -> Option<i64> {
         let id = self.sockets.get(&fd)?.id;
         self.stack.handle_timeout(now);
@@ -183,6 +218,14 @@ impl Host for Endpoint {
         let micros = |span: Duration| span.as_micros() as i64;
         let field = field.strip_prefix("tcpi_").unwrap_or(field);
         Some(match field {
+            "options" => {
+                let scale = info.wscale.is_some();
+                let bits = [info.timestamps, info.sack, scale, info.ecn, info.ecn_seen];
+                bits.iter().rev().fold(0, |bits, bit| bits << 1 | i64::from(*bit))
+            }
+            "last_data_sent" => info.last_data_sent.as_millis() as i64,
+            "last_data_recv" => info.last_data_recv.as_millis() as i64,
+            "last_ack_recv" => info.last_ack_recv.as_millis() as i64,
             "state" => info.state.number().into(),
             "ca_state" => info.ca_state as i64,
             "retransmits" => info.retransmits.into(),
@@ -379,6 +422,15 @@ fn set(
     let seconds = Duration::from_secs(value.unsigned_abs());
     match name {
         "IP_TOS" => stack.socket_options(id)?.tos = value as u8,
+        "IP_MTU_DISCOVER" => {
+            let discovery = match text {
+                "IP_PMTUDISC_DONT" => PmtuDiscovery::Dont,
+                "IP_PMTUDISC_DO" => PmtuDiscovery::Do,
+                "IP_PMTUDISC_PROBE" => PmtuDiscovery::Probe,
+                _ => PmtuDiscovery::Want,
+            };
+            stack.socket_options(id)?.pmtu_discovery = discovery;
+        }
         "IP_TTL" => stack.socket_options(id)?.ttl = Some(value as u8),
         "TCP_CONGESTION" => {
             let algorithm = text.parse().map_err(|_| SocketError::InvalidArgument)?;
@@ -426,7 +478,10 @@ fn get(
     expected: &str,
 ) -> Result<Outcome, SocketError> {
     let actual = match name {
+        "SIOCINQ" | "FIONREAD" => stack.peek(id, &mut vec![0; 1 << 20]).map_or(0, |len| len as i64),
         "SO_ERROR" => i64::from(stack.take_error(id)?.map_or(0, SocketError::errno)),
+        "SO_SNDBUF" => stack.tcp_info(id)?.buffers.0 as i64,
+        "SO_RCVBUF" => stack.tcp_info(id)?.buffers.1 as i64,
         "TCP_MAXSEG" => stack.tcp_info(id)?.snd_mss.into(),
         other => return Ok(Outcome::Wrong(format!("there is no option {other} to read"))),
     };
