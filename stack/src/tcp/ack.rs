@@ -117,7 +117,6 @@ impl Tcb {
         };
         state.rs.prior_in_flight = self.rtx.in_flight();
         let prior_packets = self.rtx.packets_out;
-        let prior_delivered = self.rate.delivered();
         let prior_lost = self.recovery.lost;
         let is_sack_reneg = self.recovery.is_sack_reneg;
         let prior_fack = self.recovery.highest_sack.unwrap_or(self.snd_una);
