@@ -10,7 +10,7 @@
 //! their order, echoed timestamp, TTL, TOS, ECN, don't-fragment bit and the rule by which the
 //! identifier is chosen. When a packet came counts only as being before or after the next event.
 //!
-//! Where both differ for good reason, the scenario says why; then they must differ.
+//! Where both differ for good reason, [`known`] says why; then they must differ.
 
 #![allow(clippy::needless_pass_by_value)]
 
@@ -19,6 +19,7 @@ mod compare;
 mod errors;
 mod handshake;
 mod kernel;
+mod known;
 mod receiving;
 mod record;
 mod recovery;

@@ -5,6 +5,7 @@ use super::cc::{AckSample, CaState, CongestionControl, RateSample, window};
 use super::event::{AckReason, TcpEvent};
 use super::rtx_queue::Marks;
 use super::segment::{MAX_SACKS, Segment};
+use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
 use super::timer::RtxTimer;
 use crate::time::{Duration, Instant};
@@ -98,8 +99,9 @@ impl Tcb {
     /// Processes the acknowledgment of a segment.
     pub(crate) fn process_ack(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> AckVerdict {
         let prior_una = self.snd_una;
-        // RFC 5961 §5.2.
-        if seg.ack.lt(prior_una - self.max_window) || seg.ack.gt(self.snd_nxt) {
+        // RFC 5961 §5.2; and what was never sent cannot have been acknowledged before.
+        let known = u64::from(self.max_window).min(self.bytes_acked) as u32;
+        if seg.ack.lt(prior_una - known) || seg.ack.gt(self.snd_nxt) {
             return AckVerdict::Bad;
         }
         // Only now is it sure that the segment is acceptable (RFC 7323 §5.3 R3).
@@ -129,7 +131,8 @@ impl Tcb {
         }
         self.update_window(seg, &mut state.flags);
         let advanced = seg.ack.since(prior_una);
-        self.bytes_acked += u64::from(advanced);
+        let is_syn = self.state == TcpState::SynReceived;
+        self.bytes_acked += u64::from(advanced.saturating_sub(u32::from(is_syn)));
         let prior_delivered = self.rate.delivered();
         if !seg.sacks.is_empty() && self.has(Agreed::SACK) {
             self.tag_sacked(cx, seg, prior_una, &mut state);

@@ -35,10 +35,13 @@ impl Tcb {
 
     /// The application is done with the connection; what remains is an orphan.
     pub(crate) fn close(&mut self, cx: &mut Cx<'_>, too_many_orphans: bool) {
-        let unread = self.rx.readable() > 0 || self.rx.has_out_of_order();
+        // What is out of order may yet fill up and be acknowledged.
+        let unread = self.rx.readable() > 0;
         self.orphan = true;
         self.receive_shutdown = true;
-        self.rx.clear(cx.pool);
+        if unread {
+            self.rx.clear(cx.pool);
+        }
         self.copied_seq = self.rcv_nxt;
         if self.state == TcpState::Closed {
             return;

@@ -102,7 +102,7 @@ impl Tcb {
         self.snd_nxt = iss;
         self.write_seq = iss;
         self.push_seq = iss;
-        self.pushed_seq = iss;
+        self.pushed_seq = iss + 1;
         self.snd_sml = iss;
         self.snd_up = iss;
         self.ts_offset = start.ts_offset;

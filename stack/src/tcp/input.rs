@@ -94,7 +94,8 @@ impl Tcb {
             self.answer_probe(cx, seg);
             cx.pool.put(packet);
         }
-        if self.state != TcpState::Closed {
+        // TIME-WAIT has acknowledged the FIN already.
+        if self.state != TcpState::Closed && self.time_wait.is_none() {
             self.data_check(cx, was_blocked);
             self.ack_check(cx);
         }
@@ -216,7 +217,8 @@ impl Tcb {
             return false;
         };
         let Some(stored) = self.ts_recent_at else { return false };
-        if (value.wrapping_sub(self.ts_recent) as i32) >= 0 || now - stored > PAWS_24_DAYS {
+        // Half way round is neither older nor newer.
+        if (self.ts_recent.wrapping_sub(value) as i32) <= 0 || now - stored > PAWS_24_DAYS {
             return false;
         }
         // Linux `tcp_disordered_ack`: a pure ACK of the same window may be reordered by the other
@@ -292,7 +294,7 @@ impl Tcb {
             return;
         }
         let old = self.ts_recent_at.is_none_or(|stored| now - stored > PAWS_24_DAYS);
-        if old || (value.wrapping_sub(self.ts_recent) as i32) >= 0 {
+        if old || (self.ts_recent.wrapping_sub(value) as i32) <= 0 {
             self.ts_recent = value;
             self.ts_recent_at = Some(now);
         }
@@ -322,8 +324,7 @@ impl Tcb {
     }
 
     fn acceptable_syn_ack_ack(&self, seg: &Segment) -> bool {
-        let unsent = self.rtx.is_empty() && seg.ack == self.snd_una;
-        unsent || (seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt))
+        seg.ack.gt(self.snd_una) && seg.ack.le(self.snd_nxt)
     }
 
     /// What an acknowledgment means to the state (RFC 9293 §3.10.7.4 step 5).

@@ -397,7 +397,7 @@ impl Request {
     pub(crate) fn input(&mut self, cx: &mut Cx<'_>, seg: &Segment) -> RequestOutcome {
         let timestamps = seg.timestamps.filter(|_| self.agreed.contains(Agreed::TIMESTAMPS));
         let paws_reject = timestamps.is_some_and(|(value, _)| {
-            (value.wrapping_sub(self.ts_recent) as i32) < 0 && !seg.rst()
+            (self.ts_recent.wrapping_sub(value) as i32) > 0 && !seg.rst()
         });
         let only_syn = seg.syn() && !seg.has_ack() && !seg.rst();
         if seg.seq == self.irs && only_syn && !paws_reject {
@@ -414,9 +414,8 @@ impl Request {
             return if seg.rst() { RequestOutcome::Drop } else { RequestOutcome::Reset };
         }
         let rcv_nxt = self.irs + 1;
-        let in_window = seg.is_in_window(rcv_nxt, self.rcv_wnd);
         let echo_reject = timestamps.is_some_and(|(_, echo)| !self.may_echo(echo));
-        if paws_reject || echo_reject || !in_window {
+        if paws_reject || echo_reject || !seg.is_in_window(rcv_nxt, self.rcv_wnd) {
             if paws_reject {
                 cx.ext.paws_estab_rejected += 1;
             } else if echo_reject {
@@ -541,15 +540,11 @@ impl Request {
         tcb.last_oow_ack_at = self.last_oow_ack_at;
         tcb.sync_mss(self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
-        if self.from_cookie {
-            // Nothing is in flight that an ACK could measure.
-            tcb.snd_una = tcb.snd_nxt;
-            return tcb;
-        }
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;
-        // Karn: an ACK of a SYN-ACK that was sent again measures nothing.
-        marks.set(Marks::EVER_RETRANS, self.retransmitted);
+        // Karn: an ACK of a SYN-ACK that was sent again, or nobody knows when, measures nothing
+        // but by its timestamp.
+        marks.set(Marks::EVER_RETRANS, self.retransmitted || self.from_cookie);
         tcb.rtx.push(Sent {
             seq: self.iss,
             end: self.iss + 1,

@@ -133,7 +133,8 @@ impl Tcb {
                     // Each segment has its own urgent pointer.
                     let urgent = self.snd_up.gt(self.snd_una);
                     let many = burst == Burst::All && !urgent;
-                    let segs = if many { max_segs.min(quota) } else { 1 };
+                    let most = max_segs.min(quota).min(self.half_window_segments(mss));
+                    let segs = if many { most } else { 1 };
                     self.split_point(data, window as usize, mss, segs as usize, nagle)
                 }
                 false => data,
@@ -202,12 +203,11 @@ impl Tcb {
         marks.set(Marks::FIN, fin);
         // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
         let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
-        // And so does what ends a large segment, for receivers that merge segments (Linux
-        // `__tcp_transmit_skb`).
-        if len > mss || (len > 0 && (data_end == self.push_seq || overdue)) {
-            marks |= Marks::PSH;
+        let pushed = len > 0 && (overdue || data_end == self.push_seq);
+        if pushed {
             self.pushed_seq = data_end;
         }
+        marks.set(Marks::PSH, pushed);
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -252,6 +252,8 @@ impl Tcb {
             flags |= TcpFlags::ECE;
         }
         if len > mss {
+            // A receiver that merges what a large segment was split into waits for no more (Linux
+            // `__tcp_transmit_skb`).
             flags |= TcpFlags::PSH;
         }
         self.emit_established(cx, seq, len, mss, flags, ect);
@@ -548,6 +550,14 @@ impl Tcb {
         let ctx = self.cc_context(cx.now);
         let wanted = window::tso_autosize(&self.cs, &self.cc, &ctx, bytes as u32);
         wanted.max(cx.config.min_tso_segs).min(most)
+    }
+
+    /// How many segments are half of the peer's largest window (Linux `tcp_bound_to_half_wnd`).
+    fn half_window_segments(&self, mss: usize) -> u32 {
+        match self.max_window > u32::from(super::connect::DEFAULT_MSS) {
+            true => ((self.max_window as usize >> 1) / mss).max(1) as u32,
+            false => (self.max_window as usize / mss).max(1) as u32,
+        }
     }
 
     /// RFC 9293 §3.7.4 with Minshall's modification: a small segment waits only while another

@@ -250,14 +250,6 @@ impl Tcb {
             self.cs.pacing_rate = self.cs.pacing_rate.min(options.max_pacing_rate);
             self.cs.pacing_needed |= options.max_pacing_rate != u64::MAX;
         }
-        if options.maxseg != old.maxseg
-            && let Some(mss) = options.maxseg
-        {
-            self.mss_clamp = self.mss_clamp.min(mss);
-            if connected {
-                self.sync_mss(self.pmtu);
-            }
-        }
         let uncorked = old.cork && !options.cork;
         // TCP_NODELAY sends what waits, corked or not, each time that it is set.
         let hurried = options.nodelay && (!old.nodelay || options == *old);

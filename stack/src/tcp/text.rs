@@ -122,7 +122,8 @@ impl Tcb {
             let advanced = self.rx.advance(self.rcv_nxt, cx.pool);
             self.rcv_nxt = advanced.rcv_nxt;
             self.bytes_received += (self.rx.readable() - before) as u64;
-            if let Some(duplicate) = advanced.duplicate {
+            // RFC 2883 §4: a segment's first duplicate part is what is told.
+            if let Some(duplicate) = advanced.duplicate.filter(|_| self.duplicate.is_none()) {
                 self.set_duplicate(cx, duplicate.left, duplicate.right);
             }
             if advanced.fin {

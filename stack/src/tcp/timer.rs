@@ -263,27 +263,32 @@ impl Tcb {
             TcpState::SynSent => {
                 let retries = self.syn_retries(config);
                 self.retransmits >= retries.saturating_add(config.syn_linear_timeouts)
+                    || self.retransmissions_timed_out(cx, retries, config.rto_init)
             }
-            TcpState::SynReceived => self.retransmits >= config.synack_retries,
+            TcpState::SynReceived => {
+                let retries = config.synack_retries;
+                self.retransmits >= retries
+                    || self.retransmissions_timed_out(cx, retries, config.rto_init)
+            }
             _ => {
                 let mut retries = config.retries2;
                 if self.orphan {
                     retries = orphan_retries(config, self.rto() < config.rto_max);
                 }
-                self.retransmissions_timed_out(cx, retries)
+                self.retransmissions_timed_out(cx, retries, config.rto_min)
             }
         }
     }
 
     /// Linux `retransmits_timed_out`: whether so many retransmissions would have taken this long.
-    fn retransmissions_timed_out(&self, cx: &Cx<'_>, retries: u8) -> bool {
+    fn retransmissions_timed_out(&self, cx: &Cx<'_>, retries: u8, first: Duration) -> bool {
         if self.retransmits == 0 {
             return false;
         }
         let Some(since) = self.recovery.retrans_stamp else { return false };
         let user = self.options.user_timeout;
         let limit = match user.is_zero() {
-            true => model_timeout(cx.config.rto_min, cx.config.rto_max, retries),
+            true => model_timeout(first, cx.config.rto_max, retries),
             false => user,
         };
         cx.now - since + TIMEOUT_MIN / 2 >= limit
@@ -361,9 +366,7 @@ impl Tcb {
             let mss = self.current_mss();
             let data = self.data_end().since(self.snd_nxt) as usize;
             let len = data.min(room as usize).min(mss);
-            if len < data {
-                self.push_seq = self.snd_nxt + len as u32;
-            }
+            self.push_seq = self.snd_nxt + len as u32;
             self.send_new(cx, len, mss, why);
         } else {
             self.send_probe(cx, why);

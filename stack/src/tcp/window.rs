@@ -8,6 +8,9 @@ use super::output::ATO_MIN;
 use super::tcb::{Agreed, Tcb};
 use crate::time::Duration;
 
+/// Linux `MAX_TCP_HEADER` and `struct skb_shared_info`.
+const SEGMENT_OVERHEAD: usize = 512;
+
 /// The window that a SYN announces, what it may grow to, and its scale.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InitialWindow {
@@ -205,7 +208,8 @@ impl Tcb {
         if self.options.send_buffer.is_some() {
             return;
         }
-        let per_segment = usize::from(self.mss) + 256;
+        // What Linux charges for a segment: a power of two, and a socket buffer.
+        let per_segment = (usize::from(self.mss) + SEGMENT_OVERHEAD).next_power_of_two() + 256;
         let segments = self.cs.cwnd.max(TCP_INIT_CWND).max(self.recovery.reordering + 1) as usize;
         let wanted = self.cc.sndbuf_expand() as usize * segments * per_segment;
         self.send_limit = self.send_limit.max(wanted.min(cx.config.wmem.max));
