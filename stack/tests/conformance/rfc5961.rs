@@ -135,7 +135,9 @@ fn data_with_an_impossible_ack_is_refused() {
         conn.quietly(&ack);
         conn
     };
-    for (back, taken) in [(0, true), (1, true), (3000, true), (3001, false), (65_536, false), (1 << 30, false)] {
+    for (back, taken) in
+        [(0, true), (1, true), (3000, true), (3001, false), (65_536, false), (1 << 30, false)]
+    {
         let mut conn = established();
         let seg = conn.seg(ACK).ack(conn.snd_nxt - back).data(&[9; 10]);
         if taken {

@@ -295,7 +295,7 @@ fn a_window_across_the_wrap_works() {
         }
         assert_eq!(t.read_all(), 6000);
         // What is outside the window is refused on both sides, too.
-        for seq in [edge + 1_000_000, 0u32.wrapping_sub(70_000)] {
+        for seq in [6001 + t.info().rcv_wnd + 1_000_000, 0u32.wrapping_sub(70_000)] {
             let seg = Seg { flags: ACK, seq, data: bytes(1, 10), ..t.seg() };
             let next = t.peer_nxt;
             t.inject(seg);
