@@ -208,6 +208,10 @@ impl Host for Kernel {
         }
     }
 
+    fn counters(&self) -> HashMap<String, u64> {
+        HashMap::new()
+    }
+
     /// `struct tcp_info` in `linux/tcp.h`.
     fn info(&mut self, _: Instant, fd: i32, field: &str) -> Option<i64> {
         let socket = self.sockets.get(&fd)?;

@@ -166,6 +166,7 @@ impl<H: Timed> Recorder<'_, H> {
                     self.step().results.push(format!("{field} = {value:?}"));
                 }
             }
+            Action::Count(_) => return Err("counters are the host's own".into()),
             Action::Expect(_) => return Err("what is sent is written down, not expected".into()),
             Action::Count(_) => {
                 return Err("counters are compared by the stack's own scripts".into());
