@@ -1,5 +1,5 @@
 //! TCP in process, beside smoltcp: bulk transfers, small exchanges over few and many connections,
-//! set-up and tear-down.
+//! set-up and tear-down; and UDP.
 
 #[path = "tcp/smol.rs"]
 mod smol;
@@ -123,9 +123,11 @@ struct Exchanges {
 }
 
 impl Exchanges {
-    fn new(count: usize, pause: Duration) -> Self {
+    fn new(count: usize, busy: usize, pause: Duration) -> Self {
         let mut pair = Pair::new(Wire::Veth, Clock::stopped());
-        let sockets = (0..count).map(|n| pair.connect(n).expect("a connection")).collect();
+        let mut sockets: Vec<_> =
+            (0..count).map(|n| pair.connect(n).expect("a connection")).collect();
+        sockets.truncate(busy);
         let mut exchanges = Exchanges { pair, sockets, random: 1, pause };
         (0..2 * count).for_each(|_| exchanges.run());
         exchanges
@@ -150,19 +152,24 @@ impl Exchanges {
     }
 }
 
-/// The cost of a small exchange among few and among many connections: once with as many exchanges
-/// a second on each connection, so that all do the same; and once with as many in all, so that on
-/// the many connections timers run out between two exchanges.
+/// The cost of a small exchange among few and among many connections: on ten of them, whatever the
+/// others do; on all, with as many exchanges a second on each as on one of ten; and on all, with as
+/// many in all as on ten together, so that timers run out between two exchanges.
 fn exchanges(c: &mut Criterion) {
     let mut group = c.benchmark_group("tcp_exchange");
     group.throughput(Throughput::Elements(1));
-    let each = Duration::from_micros(100);
-    let cases = [10, 1_000, 100_000].map(|count| ("each_busy", count, each / count));
-    let all = [1_000, 100_000].map(|count| ("all_busy", count, each / 10));
-    for (name, count, pause) in cases.into_iter().chain(all) {
+    let pause = Duration::from_micros(10);
+    let cases = [
+        ("ten_busy", 10, 10, pause),
+        ("ten_busy", 100_000, 10, pause),
+        ("each_busy", 1_000, 1_000, pause / 100),
+        ("each_busy", 100_000, 100_000, pause / 10_000),
+        ("all_busy", 100_000, 100_000, pause),
+    ];
+    for (name, count, busy, pause) in cases {
         let mut exchanges = None;
         group.bench_function(BenchmarkId::new(name, count), |b| {
-            let exchanges = exchanges.get_or_insert_with(|| Exchanges::new(count as usize, pause));
+            let exchanges = exchanges.get_or_insert_with(|| Exchanges::new(count, busy, pause));
             b.iter(|| exchanges.run());
         });
     }

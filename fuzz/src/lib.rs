@@ -1,8 +1,9 @@
 //! What the fuzz targets do, and how their inputs are written down.
 //!
 //! `cargo +nightly fuzz run frame` in `fuzz/` runs one, `cargo +nightly fuzz run frame FILE` repeats
-//! one input. A find becomes a test in `stack/tests`; seeds in `corpus/` come from
-//! `cargo run --example corpus`.
+//! one input. A find becomes a test in `stack/tests`; seeds in `corpus/` of `frame` and `wire` come from
+//! `cargo run --example corpus`, those of `tcp` and `tcp_pair` are what the fuzzer has found to reach
+//! different places.
 
 pub mod check;
 pub mod frames;

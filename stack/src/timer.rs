@@ -40,7 +40,9 @@ pub struct TimerWheel<K> {
     len: usize,
     /// The tick up to which timers have fired. Those of this very tick may still be in their slot.
     current: u64,
-    levels: [Level; LEVELS],
+    /// Which slots of each level hold timers; apart from them, as this is looked at most.
+    occupied: [u64; LEVELS],
+    levels: [[Slot; SLOTS]; LEVELS],
 }
 
 #[derive(Debug)]
@@ -52,13 +54,6 @@ struct Entry<K> {
     next: u32,
     /// Where it waits: level * SLOTS + slot.
     place: u16,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    /// Which slots hold timers.
-    occupied: u64,
-    slots: [Slot; SLOTS],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +74,8 @@ impl<K: Copy> TimerWheel<K> {
             free: NONE,
             len: 0,
             current: 0,
-            levels: [Level { occupied: 0, slots: [EMPTY; SLOTS] }; LEVELS],
+            occupied: [0; LEVELS],
+            levels: [[EMPTY; SLOTS]; LEVELS],
         }
     }
 
@@ -126,7 +122,7 @@ impl<K: Copy> TimerWheel<K> {
             }
             self.current = start;
             if level == 0 {
-                let index = self.levels[0].slots[slot].first;
+                let index = self.levels[0][slot].first;
                 self.unlink(slot, index);
                 return Some(self.release(index));
             }
@@ -141,13 +137,13 @@ impl<K: Copy> TimerWheel<K> {
     /// exactly then unless the earliest timer of a slot above level 0 was cancelled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let (level, slot) = self.next_slot()?;
-        Some(Instant::from_millis(self.levels[level].slots[slot].earliest))
+        Some(Instant::from_millis(self.levels[level][slot].earliest))
     }
 
     /// The occupied slot that time enters first.
     fn next_slot(&self) -> Option<(usize, usize)> {
-        let level = self.levels.iter().position(|level| level.occupied != 0)?;
-        Some((level, self.levels[level].occupied.trailing_zeros() as usize))
+        let level = self.occupied.iter().position(|slots| *slots != 0)?;
+        Some((level, self.occupied[level].trailing_zeros() as usize))
     }
 
     /// The first tick of a slot: the current tick with this level's digit replaced and the digits
@@ -160,9 +156,9 @@ impl<K: Copy> TimerWheel<K> {
 
     /// Moves the timers of a slot that time has just entered to lower levels.
     fn cascade(&mut self, level: usize, slot: usize) {
-        let mut index = self.levels[level].slots[slot].first;
-        self.levels[level].slots[slot] = EMPTY;
-        self.levels[level].occupied &= !(1 << slot);
+        let mut index = self.levels[level][slot].first;
+        self.levels[level][slot] = EMPTY;
+        self.occupied[level] &= !(1 << slot);
         while index != NONE {
             let next = self.entries[index as usize].next;
             self.enqueue(index);
@@ -176,9 +172,8 @@ impl<K: Copy> TimerWheel<K> {
         let level = (tick ^ self.current).checked_ilog2().unwrap_or(0) / DIGIT_BITS;
         let digit = (tick >> (DIGIT_BITS * level)) as usize % SLOTS;
         let place = level as usize * SLOTS + digit;
-        let level = &mut self.levels[level as usize];
-        level.occupied |= 1 << digit;
-        let slot = &mut level.slots[digit];
+        self.occupied[level as usize] |= 1 << digit;
+        let slot = &mut self.levels[level as usize][digit];
         slot.earliest = slot.earliest.min(tick);
         let last = core::mem::replace(&mut slot.last, index);
         match self.entries.get_mut(last as usize) {
@@ -194,8 +189,7 @@ impl<K: Copy> TimerWheel<K> {
     /// Takes an entry out of the slot at `place`.
     fn unlink(&mut self, place: usize, index: u32) {
         let Entry { prev, next, .. } = self.entries[index as usize];
-        let level = &mut self.levels[place / SLOTS];
-        let slot = &mut level.slots[place % SLOTS];
+        let slot = &mut self.levels[place / SLOTS][place % SLOTS];
         match self.entries.get_mut(prev as usize) {
             Some(entry) => entry.next = next,
             None => slot.first = next,
@@ -206,7 +200,7 @@ impl<K: Copy> TimerWheel<K> {
         }
         if slot.first == NONE {
             *slot = EMPTY;
-            level.occupied &= !(1 << (place % SLOTS));
+            self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
         }
     }
 

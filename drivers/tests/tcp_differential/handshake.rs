@@ -34,6 +34,9 @@ fn offers(all: &mut Vec<Scenario>) {
                 [mss, rest].into_iter().filter(|option| !option.is_empty()).collect();
             let options = options.join(",");
             let timestamps = rest.contains("TS");
+            // No more than the first congestion window.
+            let size = if mss == "mss 88" { 700 } else { 3000 };
+            let end = size + 1;
             let echo = if timestamps { " <nop,nop,TS val 120 ecr 1000>" } else { "" };
             all.push(Scenario::new(
                 format!("offer <{options}>"),
@@ -42,8 +45,8 @@ fn offers(all: &mut Vec<Scenario>) {
                     +0 < S 0:0(0) win 65535 <{options}>
                     +.01 < . 1:1(0) ack 1 win 5000{echo}
                     +0 accept
-                    +0 write 3000
-                    +.01 < P. 1:11(10) ack 3001 win 5000{echo}
+                    +0 write {size}
+                    +.01 < P. 1:11(10) ack {end} win 5000{echo}
                     +.01 close"
                 ),
             ));

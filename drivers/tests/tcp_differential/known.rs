@@ -79,4 +79,4 @@ pub const LOOSE_PUSH: &[&str] = &[
 
 /// How far windows may differ, in percent, in scenarios whose name begins so. Received data is
 /// accounted for by the memory that it takes, which is not the same.
-pub const WINDOWS: &[(&str, u32)] = &[("ACKs", 30), ("out of order", 20), ("window", 30), ("", 2)];
+pub const WINDOWS: &[(&str, u32)] = &[("ACKs", 50), ("out of order", 20), ("window", 50), ("", 2)];

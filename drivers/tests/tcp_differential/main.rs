@@ -43,6 +43,8 @@ mod harness {
     pub mod parse;
     #[path = "segment.rs"]
     pub mod segment;
+    #[path = "shell.rs"]
+    pub mod shell;
     #[path = "stack.rs"]
     pub mod stack;
 }

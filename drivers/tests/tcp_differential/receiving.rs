@@ -26,12 +26,12 @@ fn acknowledgments(all: &mut Vec<Scenario>) {
         all.push(Scenario::new(format!("ACKs: {name}"), plain(&script)));
     };
     add(
-        "thirty full segments, each read",
-        segments(1, 30, 1460, "+0").replace('\n', "\n+.002 read 9999\n"),
+        "twenty full segments, each read",
+        segments(1, 20, 1460, "+0").replace('\n', "\n+.002 read 9999\n"),
     );
     add(
-        "thirty full segments, read at the end",
-        format!("{}+.001 read 99999", segments(1, 30, 1460, "+.001")),
+        "twenty full segments, read at the end",
+        format!("{}+.001 read 99999", segments(1, 20, 1460, "+.001")),
     );
     add("thirty small segments", format!("{}+.001 read 99999", segments(1, 30, 100, "+.001")));
     add(
@@ -47,8 +47,8 @@ fn acknowledgments(all: &mut Vec<Scenario>) {
     add(
         "a pause after many",
         format!(
-            "{}+.001 read 99999\n+.1 < P. 36501:37961(1460) ack 1 win 512\n+.02 use 3\n+.1 read 9999",
-            segments(1, 25, 1460, "+.001")
+            "{}+.001 read 99999\n+.1 < P. 21901:23361(1460) ack 1 win 512\n+.02 use 3\n+.1 read 9999",
+            segments(1, 15, 1460, "+.001")
         ),
     );
     // Twenty used up the quick ones.

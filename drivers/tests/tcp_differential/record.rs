@@ -1,5 +1,6 @@
 //! Running a script and writing down all that comes of it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tapping_stack::time::Instant;
@@ -336,6 +337,9 @@ macro_rules! delegate {
             }
             fn info(&mut self, now: Instant, fd: i32, field: &str) -> Option<i64> {
                 self.$field.info(now, fd, field)
+            }
+            fn counters(&self) -> HashMap<String, u64> {
+                self.$field.counters()
             }
         }
     };

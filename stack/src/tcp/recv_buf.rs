@@ -36,8 +36,6 @@ const COLLAPSED_LEN: usize = 65_536;
 /// The smallest buffer that it makes: about what a packet takes besides its bytes, so that memory
 /// stays bounded by what is counted, however small the pieces.
 const COLLAPSED_SIZE: usize = 256;
-/// An empty queue keeps room for as many packets.
-const KEPT_CAPACITY: usize = 8;
 
 /// The received bytes of one connection.
 #[derive(Debug, Default)]
@@ -249,9 +247,8 @@ impl ReceiveQueue {
                 self.memory -= discard(packet, pool);
             }
         }
-        if self.in_order.capacity() > KEPT_CAPACITY {
-            self.in_order = VecDeque::new();
-        }
+        // Idle connections are many.
+        self.in_order = VecDeque::new();
     }
 
     /// Copies packets together that fill less than half of their buffers (Linux `tcp_collapse`,

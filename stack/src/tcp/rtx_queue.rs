@@ -76,9 +76,6 @@ impl Sent {
     }
 }
 
-/// An empty queue keeps room for as many segments: idle connections are many.
-const KEPT_CAPACITY: usize = 1;
-
 /// The segments in flight, and the sums over their marks.
 #[derive(Debug, Default)]
 pub(crate) struct RtxQueue {
@@ -132,7 +129,7 @@ impl RtxQueue {
         self.packets_out += packets;
         if self.entries.capacity() == 0 {
             // A conversation has one segment in flight.
-            self.entries.reserve_exact(KEPT_CAPACITY);
+            self.entries.reserve_exact(1);
         }
         self.entries.push_back(sent);
         packets
@@ -142,7 +139,9 @@ impl RtxQueue {
     pub(crate) fn pop(&mut self) -> Option<Sent> {
         let sent = self.entries.pop_front()?;
         self.subtract(&sent);
-        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
+        // Idle connections are many: memory that was used just now is in the cache, that of one of
+        // many connections is not.
+        if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
         Some(sent)

@@ -546,3 +546,21 @@ impl Tcb {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::SocketClass;
+
+    #[test]
+    fn bytes_are_found_when_the_numbers_come_around() {
+        let id = SocketId { class: SocketClass::Tcp, index: 0, generation: 0 };
+        let (ip, options) = (SocketOptions::default(), TcpOptions::default());
+        let mut tcb = Tcb::new(id, ip, options, &TcpConfig::default(), Instant::ZERO);
+        // 4 GiB later the oldest byte has the number that the SYN had.
+        tcb.iss = SeqNumber(100);
+        tcb.snd_una = SeqNumber(100);
+        assert_eq!(tcb.send_offset(SeqNumber(100)), 0);
+        assert_eq!(tcb.send_offset(SeqNumber(105)), 5);
+    }
+}

@@ -81,9 +81,9 @@ impl Tcb {
         let mut end = seg.end;
         let mut fin = seg.fin();
         let limit = self.rcv_nxt + window;
-        let data_end = end - u32::from(fin);
-        if data_end.gt(limit) {
-            packet.truncate(seg.len.saturating_sub(data_end.since(limit)) as usize);
+        if end.gt(limit) && !bare_fin {
+            let excess = end.since(limit);
+            packet.truncate((seg.len + u32::from(fin)).saturating_sub(excess) as usize);
             end = limit;
             fin = false;
         }

@@ -1,6 +1,5 @@
 //! RFC 5482, the user timeout.
 
-use tapping_stack::tcp::SendFlags;
 use tapping_stack::{SocketError, TcpState};
 
 use crate::talk::*;
@@ -77,7 +76,6 @@ fn user_timeout_bounds_a_shrunk_window() {
         t.inject(ack);
     });
     assert!((20_000..40_000).contains(&took), "{took} ms");
-    let _ = t.try_write(1, SendFlags::empty());
 }
 
 fn user_timeout_overrides_keep_alive() {

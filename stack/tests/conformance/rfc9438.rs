@@ -5,6 +5,7 @@ use tapping_stack::tcp::cc::{CaState, CongestionControl, INFINITE_SSTHRESH};
 use tapping_stack::time::Duration;
 
 use crate::congestion::{Flow, context, full};
+use crate::conn::Setup;
 
 conformance! {
     "RFC 9438", "CUBIC";
@@ -29,6 +30,10 @@ conformance! {
         => a_timeout_begins_the_curve_anew;
     Should "RFC9438-4.9-spurious" "4.9" "A reduction that proves needless is taken back, and the curve with it."
         => a_needless_reduction_is_taken_back;
+    Must "RFC9438-4.8-timeout" "4.8" "A timeout sets ssthresh by the same factor, and the window to one."
+        => a_timeout_uses_the_same_factor;
+    Rule "RFC9438-5.1-fair" "5.1" "Two flows over one bottleneck come to share it."
+        => two_flows_share;
     Must "RFC9438-4.10-slowstart" "4.10" "Below the slow start threshold the window grows by slow start."
         => slow_start_below_the_threshold;
 }
@@ -202,4 +207,34 @@ fn slow_start_below_the_threshold() {
             assert_eq!(windows[3], 160);
         }
     }
+}
+
+fn a_timeout_uses_the_same_factor() {
+    let setup = Setup::default().cubic().config(|config| config.tcp.tail_loss_probe = false);
+    let mut conn = setup.open();
+    conn.write(10);
+    conn.run(300);
+    assert_eq!(conn.ext().tcp_timeouts, 1);
+    assert_eq!(conn.window(), (1, 7));
+}
+
+/// A bottleneck of so many packets a round trip with a queue as long: when that is full, both lose.
+fn two_flows_share() {
+    let capacity = 200;
+    let mut flows = [after_loss(180), after_loss(20)];
+    let mut sums = [0u64; 2];
+    for round in 0..4000 {
+        for flow in &mut flows {
+            flow.round();
+        }
+        let total: u32 = flows.iter().map(|flow| flow.state.cwnd).sum();
+        if total > 2 * capacity {
+            flows.iter_mut().for_each(Flow::lose);
+        }
+        if round >= 2000 {
+            sums.iter_mut().zip(&flows).for_each(|(sum, flow)| *sum += u64::from(flow.state.cwnd));
+        }
+    }
+    let (low, high) = (sums[0].min(sums[1]), sums[0].max(sums[1]));
+    assert!(low * 5 >= high * 4, "{sums:?}");
 }

@@ -42,6 +42,7 @@ pub fn config(change: impl FnOnce(&mut TcpConfig)) -> Config {
 
 /// A segment: to inject, or heard.
 #[derive(Debug, Clone)]
+#[allow(dead_code)]
 pub struct Seg {
     pub src: SocketAddrV4,
     pub dst: SocketAddrV4,

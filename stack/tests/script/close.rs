@@ -160,3 +160,59 @@ fn a_closing_listener_resets_what_waits() {
          +0    > R. 1:1(0) ack 1",
     );
 }
+
+/// FIN takes no room: it is taken though the window is closed, and acknowledged.
+#[test]
+fn a_fin_is_taken_at_a_closed_window() {
+    script(
+        "0     socket tcp ; bind 8080 ; set SO_RCVBUF 6000 ; listen 1
+         +0    < S 0:0(0) win 65535 <mss 1000>
+         +0    > S. 0:0(0) ack 1 win 5840 <mss 1460>
+         +.1   < . 1:1(0) ack 1 win 65535
+         +0    accept(3, ..., ...) = 4
+         +0    < . 1:5841(5840) ack 1 win 65535
+         +0~+.04 > . 1:1(0) ack 5841 win 4380
+         +0    < . 5841:10221(4380) ack 1 win 65535
+         +0~+.04 > . 1:1(0) ack 10221 win 0
+         +.01  < F. 10221:10221(0) ack 1 win 65535
+         +0    > . 1:1(0) ack 10222 win 0
+         +0    state CLOSE-WAIT
+         +0    read 10220
+         +0    read 100 = 0",
+    );
+}
+
+/// Data that came twice goes unmentioned when FIN comes with it (Linux `tcp_sack_reset`), and the
+/// ACK waits for an answer.
+#[test]
+fn a_fin_with_old_data_is_answered_without_dsack() {
+    script(
+        "0       socket tcp ; bind 8080 ; listen 1
+         +0      < S 0:0(0) win 65535 <mss 1000,sackOK,nop,nop>
+         +0      > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK>
+         +.1     < . 1:1(0) ack 1 win 65535
+         +0      accept(3, ..., ...) = 4
+         +0      < . 1:701(700) ack 1 win 65535
+         +0      > . 1:1(0) ack 701
+         +0      read 700
+         +.01    < F. 1:701(700) ack 1 win 65535
+         +.02~+.04 > . 1:1(0) ack 702
+         +0      close
+         +0      > F. 1:1(0) ack 702",
+    );
+}
+
+/// FIN before any data is acknowledged at once, or nearly so: there is no delay yet to wait for.
+#[test]
+fn a_fin_before_any_data_is_acknowledged_quickly() {
+    script(
+        "0       socket tcp ; bind 8080 ; listen 1
+         +0      < S 0:0(0) win 65535 <mss 1000>
+         +0      > S. 0:0(0) ack 1 <mss 1460>
+         +.1     < . 1:1(0) ack 1 win 65535
+         +0      accept(3, ..., ...) = 4
+         +.05    < F. 1:1(0) ack 1 win 65535
+         +0      > . 1:1(0) ack 2
+         +0      read 10 = 0",
+    );
+}

@@ -4,4 +4,6 @@ mod harness;
 
 mod close;
 mod data;
+mod odd;
+mod recovery;
 mod setup;

@@ -119,7 +119,7 @@ impl End {
         let link = stack.add_link(LinkConfig { mtu, ..LinkConfig::ip("tun0") }).expect("a link");
         let cidr = format!("{}/24", ADDRESSES[n]).parse().expect("a prefix");
         stack.add_address(Instant::from_secs(1), link, cidr).expect("an address");
-        let goal = u64::from(input.u16()) << (input.u8() % 4);
+        let goal = u64::from(input.u16()) << 2 >> (input.u8() % 8);
         End {
             stack,
             link,

@@ -332,10 +332,10 @@ fn a_segment_is_trimmed_to_the_window() {
     let syn = conn.seg(SYN_ACK).seq(SeqNumber(conn.setup.irs)).data(&stream(0, 150));
     conn.challenged(&syn);
     conn.expect(At::Established);
-    // FIN behind data that is beyond the window goes with it.
+    // FIN goes with the data before it.
     let mut conn = with_closed_window();
-    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[9; 11]);
-    conn.challenged(&fin);
+    let fin = conn.seg(FIN_ACK).seq(conn.rcv_nxt - 10).data(&[1; 20]);
+    conn.send(&fin);
     conn.expect(At::Established);
     assert!(!conn.read().contains(&9), "nothing new of it was taken");
     // When there is room again, all of it is.

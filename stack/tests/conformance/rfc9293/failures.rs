@@ -332,7 +332,7 @@ fn retransmissions_have_the_same_bytes() {
         seen.extend(ranges(&t.heard()));
     }
     assert!(seen.iter().any(|(_, len)| *len > 300) && seen.iter().any(|(_, len)| *len <= 300));
-    assert!(seen.len() > 10, "{seen:?}");
+    assert!(seen.len() > 6, "{seen:?}");
 }
 
 fn ack_is(t: &Talk, number: u64) -> bool {

@@ -9,12 +9,12 @@ mod v3;
 
 use core::net::Ipv4Addr;
 
-use tapping_stack::{Config, LinkId};
 use tapping_stack::socket::SocketId;
 use tapping_stack::stats::DropReason;
 use tapping_stack::time::Duration;
 use tapping_stack::wire::igmp::{self, IgmpQueryRepr, IgmpVersion, types};
 use tapping_stack::wire::{MacAddr, Protocol, RecordType};
+use tapping_stack::{Config, LinkId};
 
 pub use bench::*;
 

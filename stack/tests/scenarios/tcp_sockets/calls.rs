@@ -11,6 +11,9 @@ struct Made {
     socket: SocketId,
 }
 
+/// States by name, how to get there, and what is to come of it.
+type Cases<T, const N: usize> = [(&'static str, fn() -> Made, T); N];
+
 fn fresh() -> Made {
     let mut wire = Wire::new();
     let socket = wire.socket();
@@ -98,7 +101,7 @@ fn receive(made: &mut Made) -> Outcome {
 #[test]
 fn sending_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, &[Outcome]); 10] = [
+    let all: Cases<&[Outcome], 10> = [
         ("fresh", fresh, &[Err(BrokenPipe), Err(BrokenPipe)]),
         ("bound", bound, &[Err(BrokenPipe)]),
         ("listening", listening, &[Err(BrokenPipe)]),
@@ -120,7 +123,7 @@ fn sending_in_every_state() {
 #[test]
 fn receiving_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, &[Outcome]); 10] = [
+    let all: Cases<&[Outcome], 10> = [
         ("fresh", fresh, &[Err(NotConnected), Err(NotConnected)]),
         ("bound", bound, &[Err(NotConnected)]),
         ("listening", listening, &[Err(NotConnected)]),
@@ -151,7 +154,7 @@ fn receiving_in_every_state() {
 #[test]
 fn connecting_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, &[Result<(), SocketError>]); 10] = [
+    let all: Cases<&[Result<(), SocketError>], 10> = [
         ("fresh", fresh, &[Ok(()), Err(AlreadyInProgress)]),
         ("bound", bound, &[Ok(()), Err(AlreadyInProgress)]),
         ("listening", listening, &[Err(IsConnected)]),
@@ -174,7 +177,7 @@ fn connecting_in_every_state() {
 #[test]
 fn listening_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, Result<(), SocketError>); 10] = [
+    let all: Cases<Result<(), SocketError>, 10> = [
         ("fresh", fresh, Ok(())),
         ("bound", bound, Ok(())),
         ("listening", listening, Ok(())),
@@ -199,7 +202,7 @@ fn listening_in_every_state() {
 #[test]
 fn binding_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, Result<(), SocketError>); 7] = [
+    let all: Cases<Result<(), SocketError>, 7> = [
         ("fresh", fresh, Ok(())),
         ("bound", bound, Err(InvalidArgument)),
         ("listening", listening, Err(InvalidArgument)),
@@ -220,7 +223,7 @@ fn binding_in_every_state() {
 #[test]
 fn shutting_down_in_every_state() {
     use SocketError::*;
-    let all: [(&str, fn() -> Made, Result<(), SocketError>); 10] = [
+    let all: Cases<Result<(), SocketError>, 10> = [
         ("fresh", fresh, Err(NotConnected)),
         ("bound", bound, Err(NotConnected)),
         ("listening", listening, Ok(())),
@@ -244,7 +247,7 @@ fn shutting_down_in_every_state() {
 fn names_in_every_state() {
     let connected = Ok(at(PEER, 40_000));
     let not = Err(SocketError::NotConnected);
-    let all: [(&str, fn() -> Made, _, _); 8] = [
+    let all: [(_, fn() -> Made, _, _); 8] = [
         ("fresh", fresh, at(ANY, 0), not),
         ("bound", bound, at(US, 80), not),
         ("listening", listening, at(ANY, 80), not),

@@ -27,6 +27,7 @@ pub enum Expected {
 pub enum Op {
     Socket {
         udp: bool,
+        non_blocking: bool,
     },
     Bind {
         port: Option<u16>,
@@ -88,7 +89,10 @@ pub fn parse_call(text: &str) -> Result<Call, String> {
         argument(index).parse().map_err(|_| format!("{:?} is no number", argument(index)))
     };
     let op = match name {
-        "socket" => Op::Socket { udp: argument(1).contains("DGRAM") },
+        "socket" => Op::Socket {
+            udp: argument(1).contains("DGRAM"),
+            non_blocking: argument(1).contains("SOCK_NONBLOCK"),
+        },
         "bind" => Op::Bind { port: port(argument(1)) },
         "listen" => Op::Listen { backlog: number(1)? },
         "accept" | "accept4" => Op::Accept,
@@ -145,7 +149,7 @@ pub fn parse_verb(text: &str) -> Result<Call, String> {
     let mut fd = None;
     let verb = cursor.word();
     let op = match verb {
-        "socket" => Op::Socket { udp: cursor.word() == "udp" },
+        "socket" => Op::Socket { udp: cursor.word() == "udp", non_blocking: false },
         "bind" => Op::Bind { port: Some(cursor.number()?) },
         "listen" => Op::Listen { backlog: cursor.number()? },
         "accept" => Op::Accept,

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::HashMap;
 
-use tapping_stack::config::{BufferSizes, EcnMode, SynCookies};
+use tapping_stack::config::{BufferSizes, EcnMode, SynCookies, TimeWaitReuse};
 use tapping_stack::packet::{Gso, GsoKind};
 use tapping_stack::socket::{Readiness, SocketId};
 use tapping_stack::tcp::SendFlags;
@@ -36,11 +36,13 @@ struct Socket {
     connecting: bool,
     written: u64,
     read: u64,
+    /// What a write that blocks has written.
+    sending: usize,
 }
 
 impl Socket {
     fn new(id: SocketId, udp: bool) -> Self {
-        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0 }
+        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0, sending: 0 }
     }
 }
 
@@ -139,6 +141,10 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_comp_sack_nr" => tcp.comp_sack_nr = number as u8,
         "tcp_min_tso_segs" => tcp.min_tso_segs = number as u32,
         "tcp_ecn" => tcp.ecn = [EcnMode::Off, EcnMode::On, EcnMode::Passive][number.min(2)],
+        "tcp_tw_reuse" => {
+            let reuse = [TimeWaitReuse::Off, TimeWaitReuse::On, TimeWaitReuse::Loopback];
+            tcp.tw_reuse = reuse[number.min(2)];
+        }
         "tcp_syncookies" => {
             tcp.syncookies =
                 [SynCookies::Off, SynCookies::WhenFull, SynCookies::Always][number.min(2)];
@@ -186,10 +192,11 @@ impl Host for Endpoint {
     }
 
     fn call(&mut self, now: Instant, fd: i32, op: &Op, new: i32) -> Result<Outcome, i32> {
-        if let Op::Socket { udp } = op {
+        if let Op::Socket { udp, non_blocking } = op {
             let opened = if *udp { self.stack.open_udp() } else { self.stack.open_tcp() };
             let id = opened.map_err(SocketError::errno)?;
-            self.sockets.insert(new, Socket::new(id, *udp));
+            let socket = Socket { non_blocking: *non_blocking, ..Socket::new(id, *udp) };
+            self.sockets.insert(new, socket);
             return Ok(Outcome::Value(i64::from(new)));
         }
         let mut socket = *self.sockets.get(&fd).ok_or(SocketError::BadSocket.errno())?;
@@ -264,6 +271,7 @@ impl Host for Endpoint {
             "dsack_dups" => info.dsack_dups.into(),
             "reord_seen" => info.reord_seen.into(),
             "rcv_ooopack" => info.rcv_ooopack.into(),
+            "rcv_space" => info.rcv_space.into(),
             "snd_wnd" => info.snd_wnd.into(),
             "rcv_wnd" => info.rcv_wnd.into(),
             "busy_time" => micros(info.busy_time),
@@ -365,15 +373,27 @@ impl Endpoint {
         len: usize,
         more: bool,
     ) -> Result<Outcome, SocketError> {
-        let start = if socket.udp { 0 } else { socket.written };
+        if socket.udp {
+            let sent = self.stack.send(now, socket.id, &payload(0, len))?;
+            return Ok(Outcome::Value(sent as i64));
+        }
         let flags = if more { SendFlags::MORE } else { SendFlags::empty() };
-        let data = payload(start, len);
-        let sent = match socket.udp {
-            true => self.stack.send(now, socket.id, &data)?,
-            false => self.stack.send_with_flags(now, socket.id, &data, flags)?,
+        let done = core::mem::take(&mut socket.sending);
+        let data = payload(socket.written, len - done);
+        let sent = match self.stack.send_with_flags(now, socket.id, &data, flags) {
+            Err(error) if done == 0 || error == SocketError::WouldBlock => {
+                socket.sending = done;
+                return Err(error);
+            }
+            sent => sent.unwrap_or(0),
         };
         socket.written += sent as u64;
-        Ok(Outcome::Value(sent as i64))
+        // write(2) returns when all is written, unless something goes wrong.
+        if done + sent < len && sent > 0 && !socket.non_blocking {
+            socket.sending = done + sent;
+            return Err(SocketError::WouldBlock);
+        }
+        Ok(Outcome::Value((done + sent) as i64))
     }
 
     fn receive(
@@ -482,7 +502,13 @@ fn get(
         "SO_ERROR" => i64::from(stack.take_error(id)?.map_or(0, SocketError::errno)),
         "SO_SNDBUF" => stack.tcp_info(id)?.buffers.0 as i64,
         "SO_RCVBUF" => stack.tcp_info(id)?.buffers.1 as i64,
-        "TCP_MAXSEG" => stack.tcp_info(id)?.snd_mss.into(),
+        "TCP_MAXSEG" => match stack.tcp_state(id)? {
+            // What was asked for, as long as nothing is agreed upon.
+            TcpState::Closed | TcpState::Listen => {
+                i64::from(stack.tcp_options(id)?.maxseg.unwrap_or(536))
+            }
+            _ => stack.tcp_info(id)?.snd_mss.into(),
+        },
         other => return Ok(Outcome::Wrong(format!("there is no option {other} to read"))),
     };
     let expected = errno(expected).map(i64::from).or(expected.parse().ok());
