@@ -141,7 +141,7 @@ fn data_with_an_impossible_ack_is_refused() {
         let ack = conn.seg(ACK);
         conn.quietly(&ack);
         conn
-    };
+    }
     for (back, taken) in
         [(0, true), (1, true), (3000, true), (3001, false), (65_536, false), (1 << 30, false)]
     {
