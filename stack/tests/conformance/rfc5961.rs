@@ -126,33 +126,24 @@ fn syn_is_challenged_whatever_its_number() {
 }
 
 fn data_with_an_impossible_ack_is_refused() {
-    // 3000 bytes are acknowledged, beside SYN; Linux takes what was never sent for no older.
-    for (window, back, taken) in [
-        (65_535, 0, true),
-        (65_535, 1, true),
-        (65_535, 3000, true),
-        (65_535, 3002, false),
-        (65_535, 1 << 30, false),
-        (1000, 1000, true),
-        (1000, 1001, false),
-    ] {
-        let mut conn = Setup { window, ..Setup::plain() }.at(At::Established);
+    // The peer's largest window is 65,535, but no more than 3000 bytes are acknowledged: an ACK of
+    // anything before them was never sent (Linux).
+    let established = || {
+        let mut conn = Setup::plain().at(At::Established);
         conn.write(&[1; 3000]);
         let ack = conn.seg(ACK);
         conn.quietly(&ack);
         conn
-    }
-    for (back, taken) in
-        [(0, true), (1, true), (3000, true), (3001, false), (65_536, false), (1 << 30, false)]
-    {
+    };
+    for (back, taken) in [(0, true), (1, true), (3000, true), (3001, false), (1 << 30, false)] {
         let mut conn = established();
         let seg = conn.seg(ACK).ack(conn.snd_nxt - back).data(&[9; 10]);
         if taken {
             conn.send(&seg);
-            assert_eq!(conn.read(), [9; 10], "{window} {back}");
+            assert_eq!(conn.read(), [9; 10], "{back}");
         } else {
             conn.challenged(&seg);
-            assert!(conn.read().is_empty(), "{window} {back}");
+            assert!(conn.read().is_empty(), "{back}");
         }
     }
 }
