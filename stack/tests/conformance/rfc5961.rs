@@ -138,14 +138,10 @@ fn data_with_an_impossible_ack_is_refused() {
     ] {
         let mut conn = Setup { window, ..Setup::plain() }.at(At::Established);
         conn.write(&[1; 3000]);
-        let ack = conn.seg(ACK);
-        conn.quietly(&ack);
-        conn
-    };
-    for (back, taken) in
-        [(0, true), (1, true), (3000, true), (3001, false), (65_536, false), (1 << 30, false)]
-    {
-        let mut conn = established();
+        for _ in 0..10 {
+            let ack = conn.seg(ACK);
+            conn.send(&ack);
+        }
         let seg = conn.seg(ACK).ack(conn.snd_nxt - back).data(&[9; 10]);
         if taken {
             conn.send(&seg);
