@@ -140,23 +140,6 @@ impl Kernel {
 }
 
 impl Host for Kernel {
-    fn counters(&self) -> HashMap<String, u64> {
-        let mut counters = HashMap::new();
-        for file in ["/proc/net/snmp", "/proc/net/netstat"] {
-            let text = std::fs::read_to_string(file).expect("a table of counters");
-            // A line of names, then one of values, both behind their group.
-            let lines: Vec<&str> = text.lines().collect();
-            for pair in lines.as_chunks::<2>().0 {
-                let [names, values] = pair.map(|line| line.split_ascii_whitespace());
-                for (name, value) in names.zip(values).skip(1) {
-                    let group = pair[0].split(':').next().unwrap_or_default();
-                    counters.insert(format!("{group}{name}"), value.parse().unwrap_or_default());
-                }
-            }
-        }
-        counters
-    }
-
     fn deliver(&mut self, _: Instant, packet: Vec<u8>) {
         let header = [&self.mac.0[..], &PEER_MAC.0, &EtherType::IPV4.0.to_be_bytes()].concat();
         let mut frame = Packet::from_slice(&[header, packet].concat());

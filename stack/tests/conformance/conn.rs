@@ -74,10 +74,6 @@ impl Setup {
         Setup { ecn: true, ..self }
     }
 
-    pub fn active(self) -> Self {
-        Setup { active: true, ..self }
-    }
-
     pub fn cubic(mut self) -> Self {
         self.options.congestion = Some(CongestionAlgorithm::Cubic);
         self

@@ -180,7 +180,7 @@ fn blocks_are_exact() {
     for seed in 1..=50 {
         let mut rng = Rng::new(seed);
         let mut conn = Setup::default().open();
-        let mut have = vec![false; 40];
+        let mut have = [false; 40];
         for _ in 0..60 {
             let from = 1 + rng.below(38) as usize;
             let count = (1 + rng.below(3) as usize).min(40 - from);

@@ -115,7 +115,7 @@ impl Seen {
             Seen::Delivered { to: Receiver::Udp(_), .. } => "delivered to udp".into(),
             Seen::Delivered { to: Receiver::Tcp(_), .. } => "delivered to tcp".into(),
             Seen::Dropped { reason, .. } => format!("dropped: {reason}"),
-            Seen::Tcp { event, .. } => format!("tcp {event:?}"),
+            Seen::Tcp { socket, event } => format!("tcp {socket:?} {event:?}"),
             Seen::Address { addr, state, .. } => format!("{addr} {state:?}"),
         }
     }
