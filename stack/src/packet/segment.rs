@@ -64,19 +64,23 @@ pub(crate) fn segment(
 
     let size = usize::from(plan.gso.size);
     let segments = plan.segments();
-    for index in 0..segments - 1 {
-        let mut piece = pool.take(headers_len + size);
+    if segments == 1 {
+        packet.truncate(headers_len + plan.payload);
+        finish(&mut packet, &plan, 0, true);
+        sink(packet);
+        return Ok(1);
+    }
+    for index in 0..segments {
+        let len = size.min(plan.payload - index * size);
+        let mut piece = pool.take(headers_len + len);
         piece.put_slice(headers);
-        piece.put_slice(&packet.bytes()[headers_len + index * size..][..size]);
+        piece.put_slice(&packet.bytes()[headers_len + index * size..][..len]);
         piece.meta = packet.meta;
-        finish(&mut piece, &plan, index, false);
+        finish(&mut piece, &plan, index, index + 1 == segments);
         sink(piece);
     }
-    packet.truncate(headers_len + plan.payload);
-    packet.pull(headers_len + (segments - 1) * size);
-    packet.push(headers_len).copy_from_slice(headers);
-    finish(&mut packet, &plan, segments - 1, true);
-    sink(packet);
+    // The last piece could have it, but whoever keeps that piece would keep all of the buffer.
+    pool.put(packet);
     Ok(segments)
 }
 
