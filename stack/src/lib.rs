@@ -148,6 +148,16 @@
 //!   §5.2), at most two a second for each connection; Linux discards it silently.
 //! - What fits into the peer's window leaves without the FIN behind it when that does not fit; Linux
 //!   keeps both back.
+//! - A SYN-ACK has only options that the SYN had, in a simultaneous open, too (RFC 7323 §3.2, RFC 2018
+//!   §2).
+//! - A segment whose acknowledgment is out of range is discarded whole (RFC 5961 §5.2); Linux takes
+//!   the data of one that it predicted.
+//! - A timestamp before the last one is old, by a tick, too (RFC 7323 §5.3).
+//! - What is beyond the window is cut off (RFC 9293 §3.10.7.4); Linux may keep it.
+//! - Urgent data stays in the stream, and reading does not stop before it (RFC 6093 §6).
+//! - SACK blocks tell of all that waits, however many holes there are; Linux forgets the fifth.
+//! - An ICMP error must quote what is in flight (RFC 5927 §4.1); to Linux the next number is as good.
+//! - Slow start ends by HyStart++ (RFC 9406); Linux has its predecessor.
 //! - Nothing about a peer outlives its connections (Linux `tcp_metrics`).
 //! - Path MTU discovery by probing goes as far as detecting black holes (`tcp_mtu_probing` = 1).
 //! - A send buffer counts the bytes in it; Linux counts the memory that they take.

@@ -112,6 +112,8 @@ impl Stack {
             last_overflow: None,
         };
         let addr = listener.addr;
+        // What an earlier connection has left to read goes with it.
+        sockets.memory = sockets.memory.saturating_sub(tcb.charged);
         sockets.replace(id, TcpSocket::Listener(Box::new(listener)));
         sockets.add_listener(addr, port, id.index);
         Ok(())

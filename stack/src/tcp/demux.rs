@@ -117,6 +117,8 @@ pub(crate) struct TcpSockets {
     /// Which of several listeners with SO_REUSEPORT.
     share: KeyedHash,
     pub(crate) orphans: usize,
+    /// Bytes that all connections together have queued (Linux `tcp_memory_allocated`).
+    pub(crate) memory: usize,
 }
 
 impl TcpSockets {
@@ -134,6 +136,7 @@ impl TcpSockets {
             perturbation: (0..PERTURBATIONS).map(|_| rng.next_u32()).collect(),
             share: KeyedHash::new(rng.key()),
             orphans: 0,
+            memory: 0,
         }
     }
 

@@ -70,6 +70,7 @@ pub(crate) fn split(core: &mut Core) -> (&mut TcpSockets, &Secrets, Cx<'_>) {
         chunks,
         out,
         challenges,
+        memory: sockets.memory,
     };
     (sockets, secrets, cx)
 }
@@ -486,6 +487,7 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
         tcb.done(&mut cx);
         enter_time_wait(sockets, &mut cx, record, &request, now + wait);
     }
+    charge(sockets, index);
     let Some(tcb) = sockets.tcb_at(index) else { return };
     if tcb.state == TcpState::Closed {
         tcb.timers.clear();
@@ -506,6 +508,7 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
         if orphan {
             sockets.orphans = sockets.orphans.saturating_sub(1);
             if let Some(TcpSocket::Connection(mut tcb)) = sockets.remove(index) {
+                sockets.memory = sockets.memory.saturating_sub(tcb.charged);
                 tcb.purge(&mut cx);
             }
             return;
@@ -514,6 +517,14 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
         arm(sockets, index);
     }
     wake(core, id);
+}
+
+/// Counts what a connection has queued in the memory of all.
+fn charge(sockets: &mut TcpSockets, index: u32) {
+    let Some(tcb) = sockets.tcb_at(index) else { return };
+    let used = tcb.rx.memory() + tcb.send.len();
+    let before = core::mem::replace(&mut tcb.charged, used);
+    sockets.memory = (sockets.memory + used).saturating_sub(before);
 }
 
 /// Wakes who waits for what is possible now.

@@ -98,9 +98,16 @@ pub(crate) struct Cx<'a> {
     pub(crate) chunks: &'a mut ChunkPool,
     pub(crate) out: &'a mut VecDeque<Outgoing>,
     pub(crate) challenges: &'a mut Challenges,
+    /// Bytes that all connections together have queued.
+    pub(crate) memory: usize,
 }
 
 impl Cx<'_> {
+    /// Whether no connection may queue more than it needs to go on (`tcp_mem[2]`).
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.memory >= self.config.mem
+    }
+
     /// Tells an observer of a decision.
     #[inline]
     pub(crate) fn see(&mut self, socket: SocketId, event: TcpEvent) {

@@ -72,7 +72,7 @@ impl Tcb {
         flags: SendFlags,
     ) -> Result<usize, SocketError> {
         self.check_send()?;
-        let room = self.send_limit.saturating_sub(self.send.len());
+        let room = self.send_room(cx);
         let n = data.len().min(room);
         if n == 0 && !data.is_empty() {
             return Err(self.no_room(cx));
@@ -91,7 +91,7 @@ impl Tcb {
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<usize, SocketError> {
         self.check_send()?;
-        let room = self.send_limit.saturating_sub(self.send.len()).min(max);
+        let room = self.send_room(cx).min(max);
         if room == 0 && max > 0 {
             return Err(self.no_room(cx));
         }
@@ -99,6 +99,15 @@ impl Tcb {
         let n = self.send.write_with(room, cx.chunks, fill);
         self.after_send(cx, n, n, SendFlags::empty());
         Ok(n)
+    }
+
+    /// Bytes that may be written now. Without memory, each connection may still have one segment.
+    fn send_room(&self, cx: &Cx<'_>) -> usize {
+        let limit = match cx.is_out_of_memory() {
+            true => usize::from(self.mss),
+            false => self.send_limit,
+        };
+        limit.saturating_sub(self.send.len())
     }
 
     fn no_room(&mut self, cx: &mut Cx<'_>) -> SocketError {
@@ -278,6 +287,7 @@ impl Tcb {
         fresh.port_locked = self.port_locked;
         fresh.port_by_connect = self.port_by_connect;
         fresh.bound_addr = self.bound_addr;
+        fresh.charged = self.charged;
         *self = fresh;
     }
 

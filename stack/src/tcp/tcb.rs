@@ -272,6 +272,8 @@ pub(crate) struct Tcb {
     pub(crate) receive_limit: usize,
     /// Payload per 256 bytes of buffer.
     pub(crate) scaling_ratio: u8,
+    /// What of it counts in the memory of all connections.
+    pub(crate) charged: usize,
     /// Where urgent data of the peer's ends, if there is some (RFC 6093).
     pub(crate) rcv_up: Option<SeqNumber>,
     pub(crate) rx: ReceiveQueue,
@@ -393,6 +395,7 @@ impl Tcb {
             window_clamp: u32::MAX,
             receive_limit: options.receive_limit(config),
             scaling_ratio: 128,
+            charged: 0,
             rcv_up: None,
             rx: ReceiveQueue::default(),
             duplicate: None,

@@ -67,10 +67,10 @@ impl Tcb {
             self.quick_ack_all();
             return Err((packet, DropReason::TcpOutOfWindow));
         }
-        if self.rx.memory() + packet.true_size() > self.memory_limit() {
+        if cx.is_out_of_memory() || self.rx.memory() + packet.true_size() > self.memory_limit() {
             self.prune(cx, packet.true_size());
             let is_next = start.le(self.rcv_nxt);
-            let full = self.rx.memory() >= self.memory_limit();
+            let full = cx.is_out_of_memory() || self.rx.memory() >= self.memory_limit();
             if full && (!is_next || self.rx.readable() > 0) {
                 cx.ext.tcp_rcv_q_drop += 1;
                 self.ack.pending |= AckPending::SCHEDULED | AckPending::NOW;

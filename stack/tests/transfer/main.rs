@@ -8,4 +8,5 @@ mod congestion;
 mod flow;
 mod hour;
 mod matrix;
+mod memory;
 mod model;
