@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use common::{HOST_ADDR, Host, OUR_ADDR, over_both_devices};
 use tapping_drivers::sandbox::{Sandbox, SandboxKind};
+use tapping_stack::stats::DropReason;
 use tapping_stack::{Shutdown, SocketError, SocketId, TcpState};
 
 const SUBNET: &str = "10.0.0.2/24";
@@ -173,8 +174,10 @@ fn assert_clean(host: &mut Host, kind: SandboxKind) {
             assert_eq!(counters[name], 0, "{name} of the kernel: {counters:?}");
         }
     }
-    let ours = host.stack().snapshot().tcp;
-    assert_eq!((ours.in_errs, ours.in_csum_errors), (0, 0));
+    let snapshot = host.stack().snapshot();
+    assert_eq!((snapshot.tcp.in_errs, snapshot.tcp.in_csum_errors), (0, 0));
+    // The sender waits for its device instead of losing what it sends on the way there.
+    assert_eq!(snapshot.dropped(DropReason::TxQueueFull), 0);
 }
 
 fn the_kernel_receives_what_we_send(sandbox: Sandbox) {

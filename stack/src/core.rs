@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) hooks: Hooks,
     pub(crate) sockets: SocketTable,
     pub(crate) tcp: TcpLayer,
+    /// Frames that wait for the devices of all links.
+    pub(crate) tx_backlog: usize,
     pub(crate) wakers: WakerTable,
     /// Which socket is in which multicast group.
     pub(crate) memberships: Memberships,
@@ -59,6 +61,7 @@ impl Core {
             hooks: Hooks::default(),
             sockets: SocketTable::new(&config, &mut rng),
             tcp: TcpLayer::new(&config, &mut rng),
+            tx_backlog: 0,
             wakers: WakerTable::new(config.core.max_wakers, &mut rng),
             icmp_limit: RateLimiter::new(config.icmp.rate_limit, &mut rng),
             memberships: Memberships::new(KeyedHash::new(rng.key())),

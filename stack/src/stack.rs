@@ -163,7 +163,10 @@ impl Stack {
     /// without Ethernet with the IP header. When the device has sent it, [`recycle`](Self::recycle) it.
     pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Packet> {
         self.advance(now);
-        self.link_mut(link)?.queue.pop_front()
+        let frame = self.link_mut(link)?.queue.pop_front()?;
+        self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
+        self.resume_tcp();
+        Some(frame)
     }
 
     /// An empty packet with room for `capacity` bytes, from the stack's pool.

@@ -147,6 +147,7 @@ impl Stack {
             self.arp.unwatch(id, None);
             self.neighbours.flush_link(id);
             while let Some(frame) = self.link_mut(id).and_then(|link| link.queue.pop_front()) {
+                self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
                 self.core.discard(frame, DropReason::LinkDown);
             }
         }

@@ -601,9 +601,19 @@ impl Stack {
         }
     }
 
+    /// Lets connections that waited for frames to leave go on.
+    pub(super) fn resume_tcp(&mut self) {
+        if layer::resume_throttled(&mut self.core) {
+            self.flush();
+        }
+    }
+
     /// Gives segments that TCP has left to IPv4; tells whether there was one.
     pub(super) fn poll_tcp(&mut self) -> bool {
-        let Some(outgoing) = self.core.tcp.out.pop_front() else { return false };
+        let Some(outgoing) = self.core.tcp.out.pop_front() else {
+            self.core.tcp.out_frames = 0;
+            return false;
+        };
         let flow = Flow {
             src: Some(outgoing.src),
             tos: outgoing.tos,

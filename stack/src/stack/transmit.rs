@@ -147,6 +147,7 @@ impl Stack {
         };
         match link::output::enqueue(link, limit, packet, &mut self.core.pool) {
             Ok(frames) => {
+                self.core.tx_backlog += frames;
                 for packet in link.queue.range(link.queue.len() - frames..) {
                     self.core.observers.see(self.core.now, || Event::LinkOut { link: id, packet });
                 }

@@ -2,6 +2,7 @@
 //! address and port, then one of the port alone.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -117,6 +118,8 @@ pub(crate) struct TcpSockets {
     /// Which of several listeners with SO_REUSEPORT.
     share: KeyedHash,
     pub(crate) orphans: usize,
+    /// Connections that wait for frames to leave; each once.
+    pub(crate) throttled: VecDeque<u32>,
     /// Bytes that all connections together have queued (Linux `tcp_memory_allocated`).
     pub(crate) memory: usize,
 }
@@ -136,6 +139,7 @@ impl TcpSockets {
             perturbation: (0..PERTURBATIONS).map(|_| rng.next_u32()).collect(),
             share: KeyedHash::new(rng.key()),
             orphans: 0,
+            throttled: VecDeque::new(),
             memory: 0,
         }
     }

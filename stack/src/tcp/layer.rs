@@ -12,7 +12,7 @@ use super::listen::{Path, Request, RequestOutcome, SynOutcome};
 use super::segment::Segment;
 use super::send_buf::ChunkPool;
 use super::state::TcpState;
-use super::tcb::Agreed;
+use super::tcb::{Agreed, Throttle};
 use super::timewait::{Outcome, TimeWait, send_reset_for};
 use super::{Challenges, Cx, Outgoing};
 use crate::config::Config;
@@ -36,6 +36,8 @@ pub(crate) struct TcpLayer {
     pub(crate) secrets: Secrets,
     /// Segments for IPv4, oldest first; emptied after every call.
     pub(crate) out: VecDeque<Outgoing>,
+    /// Frames that they will be.
+    pub(crate) out_frames: usize,
     chunks: ChunkPool,
     challenges: Challenges,
 }
@@ -46,6 +48,7 @@ impl TcpLayer {
             sockets: TcpSockets::new(config, rng),
             secrets: Secrets::new(rng),
             out: VecDeque::new(),
+            out_frames: 0,
             chunks: ChunkPool::default(),
             challenges: Challenges::default(),
         }
@@ -59,7 +62,7 @@ impl TcpLayer {
 
 /// The sockets, the secrets, and what a connection needs besides.
 pub(crate) fn split(core: &mut Core) -> (&mut TcpSockets, &Secrets, Cx<'_>) {
-    let TcpLayer { sockets, secrets, out, chunks, challenges } = &mut core.tcp;
+    let TcpLayer { sockets, secrets, out, out_frames, chunks, challenges } = &mut core.tcp;
     let cx = Cx {
         now: core.now,
         config: &core.config.tcp,
@@ -70,6 +73,9 @@ pub(crate) fn split(core: &mut Core) -> (&mut TcpSockets, &Secrets, Cx<'_>) {
         chunks,
         out,
         challenges,
+        tx_backlog: core.tx_backlog,
+        out_frames,
+        tx_limit: (core.config.core.tx_queue_len / 2).max(1),
         memory: sockets.memory,
     };
     (sockets, secrets, cx)
@@ -489,6 +495,11 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
     }
     charge(sockets, index);
     let Some(tcb) = sockets.tcb_at(index) else { return };
+    if tcb.throttle == Throttle::Wanted {
+        tcb.throttle = Throttle::Listed;
+        sockets.throttled.push_back(index);
+    }
+    let Some(tcb) = sockets.tcb_at(index) else { return };
     if tcb.state == TcpState::Closed {
         tcb.timers.clear();
         let armed = tcb.timers.armed.take();
@@ -517,6 +528,26 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
         arm(sockets, index);
     }
     wake(core, id);
+}
+
+/// Lets connections that waited for devices go on, once half of what they waited for has left
+/// (Linux `tcp_tasklet_func`). Tells whether there were any.
+pub(crate) fn resume_throttled(core: &mut Core) -> bool {
+    let limit = core.config.core.tx_queue_len / 4;
+    if core.tcp.sockets.throttled.is_empty() || core.tx_backlog > limit {
+        return false;
+    }
+    for _ in 0..core.tcp.sockets.throttled.len() {
+        let (sockets, _, mut cx) = split(core);
+        let Some(index) = sockets.throttled.pop_front() else { break };
+        let Some(tcb) = sockets.tcb_at(index) else { continue };
+        if tcb.throttle == Throttle::Listed {
+            tcb.throttle = Throttle::No;
+            tcb.resume(&mut cx);
+            settle(core, index);
+        }
+    }
+    true
 }
 
 /// Counts what a connection has queued in the memory of all.

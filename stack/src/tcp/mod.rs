@@ -98,6 +98,10 @@ pub(crate) struct Cx<'a> {
     pub(crate) chunks: &'a mut ChunkPool,
     pub(crate) out: &'a mut VecDeque<Outgoing>,
     pub(crate) challenges: &'a mut Challenges,
+    /// Frames that wait for devices, how many more of ours are in `out`, and how many may wait.
+    pub(crate) tx_backlog: usize,
+    pub(crate) out_frames: &'a mut usize,
+    pub(crate) tx_limit: usize,
     /// Bytes that all connections together have queued.
     pub(crate) memory: usize,
 }
@@ -106,6 +110,12 @@ impl Cx<'_> {
     /// Whether no connection may queue more than it needs to go on (`tcp_mem[2]`).
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.memory >= self.config.mem
+    }
+
+    /// Whether enough frames wait for devices: more would only be lost there (Linux TCP small
+    /// queues).
+    pub(crate) fn is_queue_full(&self) -> bool {
+        self.tx_backlog + *self.out_frames >= self.tx_limit
     }
 
     /// Tells an observer of a decision.

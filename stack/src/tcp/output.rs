@@ -9,7 +9,7 @@ use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
 use super::rtx_queue::{Marks, Sent};
 use super::segment::MAX_SACKS;
 use super::state::TcpState;
-use super::tcb::{AckPending, Agreed, Limited, Tcb};
+use super::tcb::{AckPending, Agreed, Limited, Tcb, Throttle};
 use super::timer::RtxTimer;
 use super::{Cx, Outgoing};
 use crate::packet::{ChecksumState, Gso, GsoKind};
@@ -101,7 +101,7 @@ impl Tcb {
         let max_segs = self.max_large_segments(cx, mss);
         let (mut sent, mut cwnd_limited, mut rwnd_limited) = (0, false, false);
         while self.has_unsent() {
-            if burst != Burst::Probe && self.is_paced(cx) {
+            if burst != Burst::Probe && (self.is_paced(cx) || self.is_throttled(cx)) {
                 break;
             }
             let quota = match self.cwnd_quota() {
@@ -371,7 +371,7 @@ impl Tcb {
                 continue;
             }
             let quota = self.cs.cwnd.saturating_sub(self.rtx.in_flight());
-            if quota == 0 || self.is_paced(cx) {
+            if quota == 0 || self.is_paced(cx) || self.is_throttled(cx) {
                 break;
             }
             let why = match self.cs.ca_state {
@@ -499,6 +499,7 @@ impl Tcb {
             packet.meta.gso = Some(Gso { kind, size: emit.mss as u16, segments, fixed_id: false });
         }
         cx.tcp.out_segs += u64::from(segments);
+        *cx.out_frames += usize::from(segments);
         self.segs_out += u32::from(segments);
         let id = self.ip_id;
         self.ip_id = self.ip_id.wrapping_add(segments);
@@ -634,6 +635,23 @@ impl Tcb {
         }
         *cwnd_limited |= congestion < window && congestion <= data;
         true
+    }
+
+    /// Whether too much waits for devices already; then it goes on when that has left.
+    fn is_throttled(&mut self, cx: &Cx<'_>) -> bool {
+        let full = cx.is_queue_full();
+        if full && self.throttle == Throttle::No {
+            self.throttle = Throttle::Wanted;
+        }
+        full
+    }
+
+    /// Sends what waited for time or for devices.
+    pub(crate) fn resume(&mut self, cx: &mut Cx<'_>) {
+        if self.rtx.lost_out > self.rtx.retrans_out {
+            self.retransmit_lost(cx);
+        }
+        self.push_pending(cx, Nagle::Options);
     }
 
     /// Whether pacing holds the next segment back; then the timer runs.

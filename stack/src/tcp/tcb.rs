@@ -181,6 +181,17 @@ pub(crate) struct Recovery {
     pub(crate) lost: u64,
 }
 
+/// Whether a connection waits for frames to leave (Linux `TSQ_THROTTLED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Throttle {
+    #[default]
+    No,
+    /// It found too many waiting.
+    Wanted,
+    /// It is in the list of those who wait.
+    Listed,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Tcb {
@@ -240,6 +251,7 @@ pub(crate) struct Tcb {
     pub(crate) send: SendBuffer,
     pub(crate) send_limit: usize,
     pub(crate) rtx: RtxQueue,
+    pub(crate) throttle: Throttle,
     /// The receiver of wakes wants to know of room to send.
     pub(crate) wants_space: bool,
     /// Payload of a full segment, options taken off.
@@ -376,6 +388,7 @@ impl Tcb {
             send: SendBuffer::default(),
             send_limit: options.send_limit(config),
             rtx: RtxQueue::default(),
+            throttle: Throttle::No,
             wants_space: false,
             mss: 536,
             mss_clamp: u16::MAX,

@@ -7,7 +7,6 @@
 use super::Cx;
 use super::config::TcpConfig;
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent, TcpTimer};
-use super::output::Nagle;
 use super::state::TcpState;
 use super::tcb::Tcb;
 use crate::socket::SocketError;
@@ -178,10 +177,7 @@ impl Tcb {
         }
         if pacing {
             self.timers.pacing = None;
-            if self.rtx.lost_out > self.rtx.retrans_out {
-                self.retransmit_lost(cx);
-            }
-            self.push_pending(cx, Nagle::Options);
+            self.resume(cx);
         }
     }
 
