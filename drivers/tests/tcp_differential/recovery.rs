@@ -35,10 +35,11 @@ fn timeouts(all: &mut Vec<Scenario>) {
         "timeout, then ACKs",
         "+.01 write 8760\n+.15 use 3\n+.4 use 3\nI\n+0 < . 1:1(0) ack 1461 win 512\nI\n+.01 < . 1:1(0) ack 4381 win 512\nI\n+.01 < . 1:1(0) ack 8761 win 512\nI",
     );
+    // The second SACK comes before the reordering timer, which is coarser in the kernel.
     add(
         all,
         "timeout of a SACKed tail",
-        "+.01 write 8760\n+.02 < . 1:1(0) ack 1 win 512 <nop,nop,sack 1461:2921>\n+.01 < . 1:1(0) ack 1 win 512 <nop,nop,sack 1461:8761>\nI\n+.6 use 3\nI\n+0 < . 1:1(0) ack 8761 win 512\nI",
+        "+.01 write 8760\n+.02 < . 1:1(0) ack 1 win 512 <nop,nop,sack 1461:2921>\n+.001 < . 1:1(0) ack 1 win 512 <nop,nop,sack 1461:8761>\nI\n+.6 use 3\nI\n+0 < . 1:1(0) ack 8761 win 512\nI",
     );
     add(
         all,
