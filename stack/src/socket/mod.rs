@@ -35,7 +35,6 @@ pub struct SocketId {
 
 /// Which table a socket is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(dead_code)]
 pub(crate) enum SocketClass {
     /// Ping, raw and UDP: [`SocketTable`].
     Datagram,

@@ -53,7 +53,6 @@ impl Tcb {
         if !seg.has_ack() {
             return Disposition::Drop(packet, DropReason::TcpFlags);
         }
-        let was_blocked = self.window_end().le(self.snd_nxt);
         let opening = self.is_opening();
         let verdict = match opening {
             true if !self.acceptable_syn_ack_ack(seg) => AckVerdict::Bad,
@@ -96,7 +95,7 @@ impl Tcb {
         }
         // TIME-WAIT has acknowledged the FIN already.
         if self.state != TcpState::Closed && self.time_wait.is_none() {
-            self.data_check(cx, was_blocked);
+            self.data_check(cx);
             self.ack_check(cx);
         }
         match dropped {
@@ -107,7 +106,7 @@ impl Tcb {
 
     /// New data that the ACK made room for (Linux `tcp_data_snd_check`), and room in the send
     /// buffer.
-    fn data_check(&mut self, cx: &mut Cx<'_>, _was_blocked: bool) {
+    fn data_check(&mut self, cx: &mut Cx<'_>) {
         self.push_pending(cx, Nagle::Options);
         if self.cs.cwnd > self.rtx.packets_out || self.wants_space {
             self.expand_send_buffer(cx);

@@ -123,6 +123,11 @@ impl TcpOptions {
         }
     }
 
+    /// Unsent bytes from which on the socket is not writable.
+    pub(crate) fn notsent_lowat(&self, config: &TcpConfig) -> usize {
+        self.notsent_lowat.map_or(config.notsent_lowat, |lowat| lowat as usize)
+    }
+
     /// Bytes of buffer that received data may take; doubled, too (`SO_RCVBUF`).
     pub(crate) fn receive_limit(&self, config: &TcpConfig) -> usize {
         match self.receive_buffer {

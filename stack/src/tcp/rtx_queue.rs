@@ -35,8 +35,6 @@ bitflags::bitflags! {
         const FIN = 32;
         /// It ends with PSH.
         const PSH = 64;
-        /// Its delivery has been counted.
-        const DELIVERED = 128;
     }
 }
 

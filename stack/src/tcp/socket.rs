@@ -47,8 +47,7 @@ impl Tcb {
     fn is_writable(&self) -> bool {
         let queued = self.send.len();
         let unsent = self.unsent() as usize;
-        let lowat = self.options.notsent_lowat.map_or(usize::MAX, |lowat| lowat as usize);
-        self.send_limit.saturating_sub(queued) >= queued >> 1 && unsent < lowat
+        self.send_limit.saturating_sub(queued) >= queued >> 1 && unsent < self.notsent_lowat
     }
 
     /// Whether sending is possible at all.
@@ -229,6 +228,7 @@ impl Tcb {
         if options.keepalive != old.keepalive || options.keepidle != old.keepidle {
             self.reset_keepalive(cx);
         }
+        self.notsent_lowat = options.notsent_lowat(cx.config);
         if options.send_buffer != old.send_buffer {
             self.send_limit = options.send_limit(cx.config);
         }

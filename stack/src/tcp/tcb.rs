@@ -252,6 +252,8 @@ pub(crate) struct Tcb {
     pub(crate) send_limit: usize,
     pub(crate) rtx: RtxQueue,
     pub(crate) throttle: Throttle,
+    /// Unsent bytes from which on the socket is not writable.
+    pub(crate) notsent_lowat: usize,
     /// The receiver of wakes wants to know of room to send.
     pub(crate) wants_space: bool,
     /// Payload of a full segment, options taken off.
@@ -389,6 +391,7 @@ impl Tcb {
             send_limit: options.send_limit(config),
             rtx: RtxQueue::default(),
             throttle: Throttle::No,
+            notsent_lowat: options.notsent_lowat(config),
             wants_space: false,
             mss: 536,
             mss_clamp: u16::MAX,

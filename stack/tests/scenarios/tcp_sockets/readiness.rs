@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
+use tapping_stack::Config;
 use tapping_stack::socket::{Interest, Readiness};
 use tapping_stack::wire::TcpFlags;
 use tapping_stack::{Shutdown, SocketError, SocketId};
@@ -282,16 +283,24 @@ fn wakers_of_no_socket_are_refused() {
     assert_eq!(refused, Err(SocketError::BadSocket));
 }
 
-/// TCP_NOTSENT_LOWAT.
+/// TCP_NOTSENT_LOWAT, and tcp_notsent_lowat for who does not say.
 #[test]
 fn what_is_not_sent_may_be_limited() {
-    let mut wire = Wire::new();
-    let (_, socket, mut peer) = wire.accepted(80);
-    wire.set(socket, |options| options.notsent_lowat = Some(5000));
-    peer.window = 0;
-    wire.give(&peer.ack());
-    wire.send(socket, &[1; 4999]).unwrap();
-    assert_eq!(wire.readiness(socket), OUT);
-    wire.send(socket, &[1; 1]).unwrap();
-    assert_eq!(wire.readiness(socket), Readiness::empty());
+    for of_all in [false, true] {
+        let mut config = Config::default();
+        if of_all {
+            config.tcp.notsent_lowat = 5000;
+        }
+        let mut wire = Wire::with(config);
+        let (_, socket, mut peer) = wire.accepted(80);
+        if !of_all {
+            wire.set(socket, |options| options.notsent_lowat = Some(5000));
+        }
+        peer.window = 0;
+        wire.give(&peer.ack());
+        wire.send(socket, &[1; 4999]).unwrap();
+        assert_eq!(wire.readiness(socket), OUT);
+        wire.send(socket, &[1; 1]).unwrap();
+        assert_eq!(wire.readiness(socket), Readiness::empty(), "of all: {of_all}");
+    }
 }
