@@ -64,9 +64,33 @@ pub trait Device {
         false
     }
 
+    /// A second descriptor to poll, for readability: it tells when
+    /// [`poll_change`](Self::poll_change) may have news.
+    fn watch_fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// What has changed about the device since it was last asked, one thing at a time; `None` when
+    /// there is nothing more.
+    fn poll_change(&mut self) -> Option<DeviceChange> {
+        None
+    }
+
     /// Whether the device is there: false once it was removed or the other end was closed. It
     /// does not come back.
     fn is_open(&self) -> bool;
+}
+
+/// What can change about a device while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// Its [`mtu`](Device::mtu) is this now.
+    Mtu(usize),
+    /// It has another [`name`](Device::name). The stack's link keeps its own.
+    Name,
+    /// The other side was taken down or brought up. Down, it drops what it is sent, as an
+    /// interface without carrier does.
+    Up(bool),
 }
 
 /// What a device that exists only in this process is to be called and to take.
@@ -130,6 +154,12 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn room_is_readable(&self) -> bool {
         (**self).room_is_readable()
+    }
+    fn watch_fd(&self) -> Option<RawFd> {
+        (**self).watch_fd()
+    }
+    fn poll_change(&mut self) -> Option<DeviceChange> {
+        (**self).poll_change()
     }
     fn is_open(&self) -> bool {
         (**self).is_open()
