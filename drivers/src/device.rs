@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use rustix::io::Errno;
 use tapping_stack::Capabilities;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
@@ -47,7 +48,8 @@ pub trait Device {
     ///
     /// # Errors
     /// With the kind `WouldBlock` the frame has not been sent: keep it and offer it again before
-    /// any other, once the device is ready. With any other kind the frame is lost.
+    /// any other, once the device is ready. The same with `ENOBUFS` and `ENOMEM`, after a while.
+    /// With any other error the frame is lost.
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError>;
 
     /// Frames that it has dropped since it was opened for being longer than it can take.
@@ -124,6 +126,13 @@ impl TransmitError {
     /// Whether the frame should be offered again.
     pub fn is_would_block(&self) -> bool {
         self.error.kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// Whether the frame should be offered again after a while: the queue behind the device is full
+    /// or there is no memory (`ENOBUFS`, `ENOMEM`), and nothing tells when that ends.
+    pub fn is_short_of_memory(&self) -> bool {
+        let errno = self.error.raw_os_error();
+        [Errno::NOBUFS, Errno::NOMEM].iter().any(|short| errno == Some(short.raw_os_error()))
     }
 }
 
