@@ -4,7 +4,7 @@
 #
 #   benches/compare.sh [--quick]        as root, or as a user who may make user namespaces
 #
-# Needs iproute2, iputils-ping, nginx and wrk. Everything runs in network and process namespaces of
+# Needs iproute2, nginx and wrk. Everything runs in network and process namespaces of
 # its own, which end with it. Each figure is the median of the rounds; ratios compare those of one run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ rounds=5 seconds=3 pings=20000 held=10000
 if [ "${1-}" = --quick ]; then rounds=1 seconds=1 pings=2000 held=1000; fi
 
 if [ -z "${COMPARE_INSIDE-}" ]; then
-    for program in ip ping nginx wrk unshare nsenter; do
+    for program in ip nginx wrk unshare nsenter; do
         PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || { echo "compare.sh: $program is missing" >&2; exit 2; }
     done
     cargo build --release --locked --quiet -p tapping
@@ -53,7 +53,9 @@ tap() { # NAME SUBNET: a TAP for those that do not configure theirs
 
 # --- the network
 ip link set lo up
-sysctl -qw net.ipv4.ping_group_range="0 0" net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_local_port_range="1024 65000" 2>/dev/null || true
+echo 0 0 >/proc/sys/net/ipv4/ping_group_range
+echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range
+[ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 mkdir "$scratch/www"
 head -c 612 /dev/zero | tr '\0' x >"$scratch/www/index.html"
 
@@ -102,14 +104,7 @@ sleep 1
 # --- the measuring
 declare -A figures
 note() { figures[$1]+="$2 "; }
-median() { tr ' ' '\n' <<<"${figures[$1]-}" | grep -v '^$' | sort -g | awk '{v[NR]=$1} END {if (NR) print v[int((NR+1)/2)]; else print "nan"}'; }
-
-# Average round trip in microseconds; $2 is the pause between two pings, or 0 for none.
-round_trip() { # ADDRESS PAUSE COUNT
-    local options=(-f)
-    [ "$2" = 0 ] || options=(-i "$2")
-    ping -q -n "${options[@]}" -c "$3" "$1" | awk -F'[/= ]+' '/^rtt/ {print 1000 * $7}'
-}
+median() { tr ' ' '\n' <<<"${figures[$1]-}" | sort -g | awk 'NF {v[++n]=$1} END {print n ? v[int((n + 1) / 2)] : "nan"}'; }
 
 requests() { # ADDRESS [HEADER]: requests per second
     wrk -t1 -c64 -d"${seconds}s" ${2:+-H "$2"} "http://$1/" 2>&1 | awk '/^Requests\/sec/ {print $2}'
@@ -126,8 +121,8 @@ for round in $(seq "$rounds"); do
     done
     for who in tapping tapping_mtu1500 smoltcp bare kernel; do
         note "datagrams $who" "$("$compare" datagrams "${address[$who]}:7" "$seconds" 64)"
-        note "ping $who" "$(round_trip "${address[$who]}" 0 "$pings")"
-        note "sleeping $who" "$(round_trip "${address[$who]}" 0.001 $((pings / 20)))"
+        note "ping $who" "$("$compare" pings "${address[$who]}" "$pings" 0)"
+        note "sleeping $who" "$("$compare" pings "${address[$who]}" $((pings / 10)) 200)"
     done
     for who in tapping kernel; do
         note "requests $who" "$(requests "${address[$who]}")"
@@ -138,8 +133,8 @@ done
 # One that does not sleep takes a processor from the others, so it runs only now.
 start busy "$tapping" serve --tap tapy --busy-poll --addr 10.6.0.2/24 --host-addr 10.6.0.1/24 --udp-echo 7
 for _ in $(seq "$rounds"); do
-    note "ping busy" "$(round_trip 10.6.0.2 0 "$pings")"
-    note "sleeping busy" "$(round_trip 10.6.0.2 0.001 $((pings / 20)))"
+    note "ping busy" "$("$compare" pings 10.6.0.2 "$pings" 0)"
+    note "sleeping busy" "$("$compare" pings 10.6.0.2 $((pings / 10)) 200)"
     note "datagrams busy" "$("$compare" datagrams 10.6.0.2:7 "$seconds" 64)"
 done
 kill "$server"
@@ -177,10 +172,10 @@ row 'TCP out, 8 flows, Gbit/s' receive8 1e9 tapping kernel
 printf '%-44s | in %s | out %s\n' '8 flows / 1 flow' \
     "$(ratio "$(median 'send8 tapping')" "$(median 'send1 tapping')")" \
     "$(ratio "$(median 'receive8 tapping')" "$(median 'receive1 tapping')")"
-row 'ping -f, us' ping 1 tapping bare kernel smoltcp
-row 'ping -f, --busy-poll, us' ping 1 busy kernel bare
-row 'ping every ms, us' sleeping 1 tapping bare kernel
-row 'ping every ms, --busy-poll, us' sleeping 1 busy kernel bare
+row 'ping, back to back, us' ping 1 tapping bare kernel smoltcp
+row 'ping, back to back, --busy-poll, us' ping 1 busy kernel bare
+row 'ping after a pause, us' sleeping 1 tapping bare kernel
+row 'ping after a pause, --busy-poll, us' sleeping 1 busy kernel bare
 row 'UDP echo of 64 bytes, 1000/s' datagrams 1e3 tapping bare kernel smoltcp
 row 'HTTP requests, 1000/s (kernel: nginx)' requests 1e3 tapping kernel
 row 'HTTP connections, 1000/s (kernel: nginx)' connections 1e3 tapping kernel

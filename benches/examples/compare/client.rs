@@ -1,9 +1,13 @@
 //! The load: plain sockets of the kernel.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{ipproto, recv, sendto, socket_with};
 
 use crate::{BLOCK, Failure};
 
@@ -76,6 +80,29 @@ pub fn datagrams(to: SocketAddr, seconds: f64, size: usize) -> Result<(), Failur
         }
     }
     println!("{:.0}", received as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Prints the median round trip in microseconds of echo requests as long as those of ping(8).
+pub fn pings(to: Ipv4Addr, count: usize, pause: Duration) -> Result<(), Failure> {
+    let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(ipproto::ICMP))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    let to = SocketAddrV4::new(to, 0);
+    let mut message = [0; 64];
+    message[0] = 8;
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        let start = Instant::now();
+        sendto(&socket, &message, SendFlags::empty(), &to)?;
+        recv(&socket, &mut [0; 64][..], RecvFlags::empty())?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    println!("{:.2}", times[count / 2].as_secs_f64() * 1e6);
     Ok(())
 }
 

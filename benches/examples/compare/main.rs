@@ -5,6 +5,8 @@
 //! compare send ADDRESS:PORT SECONDS FLOWS      bits per second that a discard server took
 //! compare receive ADDRESS:PORT SECONDS FLOWS   bits per second that a chargen server sent
 //! compare datagrams ADDRESS:PORT SECONDS SIZE  datagrams per second that a UDP echo server returned
+//! compare pings ADDRESS COUNT PAUSE            median round trip in microseconds, with as many
+//!                                              microseconds of pause before each
 //! compare hold ADDRESS:PORT COUNT              opens HTTP connections, asks once on each, and holds
 //!                                              them until its input ends
 //! compare kernel ADDRESS                       discard, chargen and UDP echo by the kernel's TCP/IP
@@ -19,6 +21,7 @@ mod kernel;
 mod smol;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,6 +51,9 @@ fn run(args: &[&str]) -> Result<(), Failure> {
         }
         ["datagrams", to, seconds, size] => {
             client::datagrams(to.parse()?, seconds.parse()?, size.parse()?)
+        }
+        ["pings", to, count, pause] => {
+            client::pings(to.parse()?, count.parse()?, Duration::from_micros(pause.parse()?))
         }
         ["hold", to, count] => client::hold(to.parse()?, count.parse()?),
         ["kernel", addr] => kernel::serve(addr.parse()?),
