@@ -37,6 +37,8 @@ use crate::error::{DeviceError, check_interface_name};
 use crate::netlink::{LinkInfo, LinkWatch, Netlink};
 use crate::sys;
 
+#[cfg(test)]
+mod tests;
 mod vnet;
 
 /// The longest frame there is, with what is in front of it.
