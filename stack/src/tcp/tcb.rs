@@ -171,8 +171,6 @@ pub(crate) struct Recovery {
     pub(crate) reord_seen: u32,
     /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
-    /// Where the next retransmission is looked for.
-    pub(crate) retransmit_hint: Option<SeqNumber>,
     /// Segments retransmitted, ever.
     pub(crate) total_retrans: u32,
     pub(crate) bytes_retrans: u64,
@@ -464,7 +462,6 @@ impl Tcb {
                 reordering: config.reordering,
                 reord_seen: 0,
                 highest_sack: None,
-                retransmit_hint: None,
                 total_retrans: 0,
                 bytes_retrans: 0,
                 dsack_dups: 0,
