@@ -169,6 +169,12 @@ impl Stack {
         Some(frame)
     }
 
+    /// How many frames wait for the devices of all links.
+    #[inline]
+    pub fn transmit_backlog(&self) -> usize {
+        self.core.tx_backlog
+    }
+
     /// An empty packet with room for `capacity` bytes, from the stack's pool.
     pub fn take_buffer(&mut self, capacity: usize) -> Packet {
         self.core.pool.take(capacity)
