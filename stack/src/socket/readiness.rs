@@ -170,6 +170,9 @@ impl WakerTable {
     /// Moves the wakers that are to be woken to `woken`.
     #[inline]
     pub(crate) fn take_woken(&mut self, woken: &mut Vec<Waker>) {
+        if self.woken.is_empty() {
+            return;
+        }
         if woken.is_empty() {
             core::mem::swap(woken, &mut self.woken);
         } else {
