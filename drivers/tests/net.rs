@@ -17,11 +17,8 @@ use tapping_stack::wire::ethernet::MacAddr;
 
 /// Two hosts, 10.1.0.1 and 10.1.0.2, that threads drive.
 fn builders() -> [Builder; 2] {
-    let config = |n| DeviceConfig {
-        name: format!("veth{n}"),
-        mac: MacAddr([2, 0, 0, 0, 1, n]),
-        mtu: 1500,
-    };
+    let config =
+        |n| DeviceConfig { name: format!("veth{n}"), mac: MacAddr([2, 0, 0, 0, 1, n]), mtu: 1500 };
     let (a, b) = veth::channel_pair(config(1), config(2)).unwrap();
     [(1, a), (2, b)].map(|(n, device)| {
         let address = format!("10.1.0.{n}/24").parse().unwrap();

@@ -109,7 +109,9 @@ impl TcpListener {
 
     /// As [`accept`](Self::accept); the task that polls last is woken.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let Ok(mut waits) = self.slot.lock() else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
+        let Ok(mut waits) = self.slot.lock() else {
+            return Poll::Ready(Err(io::ErrorKind::Other.into()));
+        };
         if waits.is_empty() {
             waits.extend(self.sockets.iter().map(|_| Wait::slot(Interest::Read, false)));
         }

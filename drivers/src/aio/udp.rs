@@ -144,9 +144,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock`: there is no room. Those of [`send_to`](Self::send_to).
     pub fn try_send_to(&self, data: &[u8], addr: SocketAddr) -> io::Result<usize> {
-        self.sender().act(|stack, now, id| {
-            stack.send_to(now, id, addr, data).map(|()| data.len())
-        })
+        self.sender().act(|stack, now, id| stack.send_to(now, id, addr, data).map(|()| data.len()))
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -345,9 +343,8 @@ fn link_of(stack: &Stack, address: Ipv4Addr) -> Result<Option<LinkId>, SocketErr
     if address.is_unspecified() {
         return Ok(None);
     }
-    let has = |interface: &&Interface| {
-        interface.addresses().iter().any(|own| own.cidr.addr() == address)
-    };
+    let has =
+        |interface: &&Interface| interface.addresses().iter().any(|own| own.cidr.addr() == address);
     let link = stack.interfaces().iter().find(has).ok_or(SocketError::NoSuchDevice)?;
     Ok(Some(link.id))
 }

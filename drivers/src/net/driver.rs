@@ -18,10 +18,10 @@ use parking_lot::MutexGuard;
 use tapping_stack::time::Instant;
 use tapping_stack::{LinkId, PacketPool};
 
+use super::Shared;
 use super::ending::{DRAIN_INTERVAL, abort, begin_drain, is_drained};
 use super::executor::{main_waker, with_budget};
 use super::shard::{Ending, Shard, Sleep, State};
-use super::Shared;
 use crate::device::Device;
 use crate::runtime::port::Port;
 use crate::runtime::signals::SignalPipe;
@@ -31,7 +31,7 @@ use crate::runtime::{RECEIVE_BATCH, Signals, TRANSMIT_BUDGET};
 pub(super) const WAKER: Token = Token(0);
 const TIMER: Token = Token(1);
 const SIGNALS: Token = Token(2);
-/// The token of port `n` is this and `n`.
+/// The tokens of port `n` are this and `2 n`, and of its watch one more.
 const FIRST_PORT: usize = 3;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 64;
@@ -164,8 +164,9 @@ impl ShardLoop {
         let mut ports = Vec::new();
         for (n, (link, device)) in devices.into_iter().enumerate() {
             let port = Port::new(0, link, device);
-            if let Some(fd) = port.raw_fd() {
-                let token = Token(FIRST_PORT + n);
+            for (kind, fd) in [port.raw_fd(), port.watch_fd()].into_iter().enumerate() {
+                let Some(fd) = fd else { continue };
+                let token = Token(FIRST_PORT + 2 * n + kind);
                 poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)?;
             }
             ports.push(port);
@@ -370,7 +371,7 @@ impl ShardLoop {
     fn settle(&mut self, index: usize) {
         let port = &mut self.ports[index];
         if let Some((fd, interest)) = port.new_interest() {
-            let token = Token(FIRST_PORT + index);
+            let token = Token(FIRST_PORT + 2 * index);
             let changed = self.poll.registry().reregister(&mut SourceFd(&fd), token, interest);
             if changed.is_err() {
                 // Without word of room there would be none ever.
@@ -378,7 +379,7 @@ impl ShardLoop {
             }
         }
         if port.has_closed() {
-            if let Some(fd) = port.raw_fd() {
+            for fd in [port.raw_fd(), port.watch_fd()].into_iter().flatten() {
                 let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
             }
             self.shared.shards[self.index].act(|state, now| {
@@ -430,9 +431,8 @@ impl ShardLoop {
         if state.ending.is_some() && !draining {
             return None;
         }
-        let sends = |port: &Port<BoxedDevice>| {
-            port.may_transmit() && state.stack.has_transmit(port.link())
-        };
+        let sends =
+            |port: &Port<BoxedDevice>| port.may_transmit() && state.stack.has_transmit(port.link());
         if ports.iter().any(sends) {
             return None;
         }
@@ -441,7 +441,9 @@ impl ShardLoop {
         let backlog = if takes { state.stack.transmit_backlog() } else { usize::MAX };
         let ending = draining.then(|| now + DRAIN_INTERVAL);
         let timers = shard.timers.next();
-        let until = [state.stack.poll_timeout(), timers, ending].into_iter().flatten().min();
+        let retry = ports.iter().filter_map(Port::patience).min().map(|patience| now + patience);
+        let timeout = state.stack.poll_timeout();
+        let until = [timeout, timers, ending, retry].into_iter().flatten().min();
         state.sleep = Sleep { until, backlog };
         let due = until.is_some_and(|at| at <= now);
         drop(state);
@@ -451,10 +453,15 @@ impl ShardLoop {
     /// Takes events from the kernel.
     fn poll_events(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.unpolled = 0;
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
+        let mut timeout = timeout;
+        while let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+            // A signal, or the process was stopped and goes on. What has come by now counts.
+            timeout = Some(Duration::ZERO);
         }
+        let shard = &self.shared.shards[self.index];
         for event in &self.events {
             match event.token() {
                 WAKER => {}
@@ -465,8 +472,11 @@ impl ShardLoop {
                     }
                 }
                 Token(token) => {
-                    if let Some(port) = self.ports.get_mut(token - FIRST_PORT) {
-                        port.ready();
+                    let (index, watch) = ((token - FIRST_PORT) / 2, (token - FIRST_PORT) % 2 == 1);
+                    let Some(port) = self.ports.get_mut(index) else { continue };
+                    match watch {
+                        true => shard.act(|state, _| port.follow(&mut state.stack)),
+                        false => port.ready(),
                     }
                 }
             }

@@ -37,9 +37,7 @@ pub(super) fn begin_drain(stack: &mut Stack, now: Instant) {
 
 /// Whether no connection is left that has something to say to its peer, or to hear.
 pub(super) fn is_drained(stack: &Stack) -> bool {
-    let is_gone = |state| {
-        matches!(state, TcpState::Closed | TcpState::Listen | TcpState::TimeWait)
-    };
+    let is_gone = |state| matches!(state, TcpState::Closed | TcpState::Listen | TcpState::TimeWait);
     stack.tcp_sockets().all(|(_, state)| is_gone(state))
 }
 
@@ -75,7 +73,8 @@ impl Ended {
         if let Err(error) = result {
             inner.error = Some((error.kind(), error.raw_os_error()));
         }
-        let waiting = if inner.running == 0 { std::mem::take(&mut inner.waiting) } else { BTreeMap::new() };
+        let waiting =
+            if inner.running == 0 { std::mem::take(&mut inner.waiting) } else { BTreeMap::new() };
         drop(inner);
         waiting.into_values().for_each(Waker::wake);
     }

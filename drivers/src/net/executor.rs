@@ -205,7 +205,6 @@ impl<F> Drop for Contained<F> {
 }
 
 /// A task's end, to be awaited. Dropped, the task goes on.
-#[must_use = "the task goes on without it, but nobody learns how it ends"]
 pub struct JoinHandle<T>(Option<FallibleTask<Result<T, JoinError>>>);
 
 impl<T> JoinHandle<T> {

@@ -47,7 +47,6 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 }
 
-pub(crate) use block::wait;
 pub use block::block_on;
 pub use builder::Builder;
 pub use driver::{Driver, Finished};

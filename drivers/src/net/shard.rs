@@ -103,9 +103,8 @@ impl Shard {
 
     /// As [`act`](Self::act), for users' code. The lock is not held any more when it panics.
     pub(crate) fn run<R>(&self, act: impl FnOnce(&mut Stack, Instant) -> R) -> R {
-        let run = |state: &mut State, now| {
-            catch_unwind(AssertUnwindSafe(|| act(&mut state.stack, now)))
-        };
+        let run =
+            |state: &mut State, now| catch_unwind(AssertUnwindSafe(|| act(&mut state.stack, now)));
         self.act(run).unwrap_or_else(|panic| resume_unwind(panic))
     }
 
