@@ -76,7 +76,7 @@ impl From<NetlinkError> for SandboxError {
 /// A private network that has been set up: the kernel's side is up and has its address.
 pub struct Sandbox {
     /// The stack's side.
-    pub device: Box<dyn Device>,
+    pub device: Box<dyn Device + Send>,
     /// How it is joined to the kernel.
     pub kind: SandboxKind,
     /// The kernel's interface.
@@ -166,7 +166,7 @@ impl Sandbox {
     }
 }
 
-fn tap(config: &SandboxConfig) -> Result<Box<dyn Device>, DeviceError> {
+fn tap(config: &SandboxConfig) -> Result<Box<dyn Device + Send>, DeviceError> {
     let mut tap = Tap::open(&config.name, config.mac)?;
     tap.set_mtu(config.mtu)?;
     Ok(Box::new(tap))
@@ -176,7 +176,7 @@ fn tap(config: &SandboxConfig) -> Result<Box<dyn Device>, DeviceError> {
 fn packet_socket(
     config: &SandboxConfig,
     netlink: &mut Netlink,
-) -> Result<Box<dyn Device>, DeviceError> {
+) -> Result<Box<dyn Device + Send>, DeviceError> {
     let end = config.name.as_str();
     let host = host_end(end);
     netlink.create_veth(&host, end)?;
