@@ -259,6 +259,9 @@ pub struct TraceArgs {
     /// Probe by ICMP echo instead of UDP
     #[arg(short = 'I', long = "icmp")]
     pub icmp: bool,
+    /// Probe by TCP SYN instead of UDP; an open and a closed port both end the way
+    #[arg(short = 'T', long = "tcp", conflicts_with = "icmp")]
+    pub tcp: bool,
     /// Longest way to try, in hops
     #[arg(short = 'm', value_name = "HOPS", value_parser = values::ttl, default_value = "30", allow_negative_numbers = true)]
     pub max_hops: u8,
@@ -268,8 +271,8 @@ pub struct TraceArgs {
     /// Probes on their way at the same time
     #[arg(short = 'N', value_name = "COUNT", value_parser = values::parallel, default_value = "16", allow_negative_numbers = true)]
     pub parallel: usize,
-    /// UDP port of the first probe, one more for each; with -I the first sequence number
-    /// [default: 33434, or 1 with -I]
+    /// UDP port of the first probe, one more for each; with -I the first sequence number; with -T
+    /// the TCP port [default: 33434, or 1 with -I, or 80 with -T]
     #[arg(short = 'p', value_name = "PORT", value_parser = values::number::<u16>, allow_negative_numbers = true)]
     pub port: Option<u16>,
     /// Probes for each hop, 1 to 10
