@@ -1,5 +1,6 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod tcping;
 pub mod values;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
+use tcping::TcpingArgs;
 
 /// Ping and debug networks from a TCP/IP stack that is not the kernel's.
 #[derive(Debug, Parser)]
@@ -44,6 +46,7 @@ Examples:
   tapping --json -c 3 10.0.0.1 10.0.0.9     several hosts, one JSON object a line
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
+  tapping tcping 10.0.0.1 22                how long a connection takes
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -56,6 +59,8 @@ pub enum Command {
     Arping(ArpingArgs),
     /// Show the routers on the way to a host
     Trace(TraceArgs),
+    /// Time connections to a port
+    Tcping(TcpingArgs),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
