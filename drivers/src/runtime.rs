@@ -30,9 +30,9 @@ use crate::clock::Clock;
 use crate::device::Device;
 use crate::error::plain;
 
-mod port;
-mod signals;
-mod timer;
+pub(crate) mod port;
+pub(crate) mod signals;
+pub(crate) mod timer;
 
 pub use port::PortStats;
 pub use signals::Signals;
@@ -225,7 +225,7 @@ impl Runtime {
         })?;
         let free = self.ports.iter().position(Port::is_detached);
         let index = free.unwrap_or(self.ports.len());
-        let port = Port::new(stack.0, link, Box::new(device));
+        let port: Port = Port::new(stack.0, link, Box::new(device));
         if let Some(fd) = port.raw_fd() {
             let token = Token(FIRST_PORT + index);
             if let Err(error) =
@@ -258,7 +258,7 @@ impl Runtime {
 
     /// The device on a link.
     pub fn device(&self, stack: StackId, link: LinkId) -> Option<&dyn Device> {
-        self.ports.iter().find(|port| port.is(stack.0, link))?.device()
+        self.ports.iter().find(|port| port.is(stack.0, link))?.device().map(|device| &**device)
     }
 
     /// Counters of the device on a link.
@@ -416,4 +416,4 @@ impl Runtime {
 }
 
 /// The descriptor and what to wait for on it.
-type NewInterest = (RawFd, Interest);
+pub(crate) type NewInterest = (RawFd, Interest);
