@@ -13,15 +13,19 @@ use std::os::fd::RawFd;
 
 use mio::Interest;
 use tapping_stack::packet::PacketPool;
-use tapping_stack::time::Instant;
+use tapping_stack::time::{Duration, Instant};
 use tapping_stack::{LinkId, Packet, Stack};
 
 use super::{NewInterest, TRANSMIT_BUDGET};
 use crate::clock::Clock;
-use crate::device::Device;
+use crate::device::{Device, DeviceChange};
 
 /// A device that fails this often without a frame in between counts as gone.
 const MAX_ERRORS: u32 = 16;
+
+/// A device that is short of memory (`ENOBUFS`), and does not tell when it has some, is asked again
+/// after this.
+const MEMORY_RETRY: Duration = Duration::from_millis(1);
 
 /// What passed a device, and what went wrong.
 #[derive(Debug, Default)]
@@ -36,7 +40,7 @@ pub struct PortStats {
     pub receive_errors: u64,
     /// Frames lost because sending them failed.
     pub transmit_errors: u64,
-    /// Times that the device had no room.
+    /// Times that the device had no room or was short of memory; nothing was lost.
     pub blocked: u64,
     /// The latest error.
     pub last_error: Option<io::Error>,
@@ -58,6 +62,8 @@ pub(crate) struct Port<D = Box<dyn Device>> {
     pending: VecDeque<Packet>,
     /// The device has no room and an event will tell when it has.
     blocked: bool,
+    /// The device is short of memory, and nothing will tell when it has some.
+    starved: bool,
     /// The budget ended before the stack's queue did.
     more: bool,
     /// What the descriptor is registered for.
@@ -90,6 +96,7 @@ impl<D: Device> Port<D> {
             batch: Vec::new(),
             pending: VecDeque::new(),
             blocked: false,
+            starved: false,
             more: false,
             awaits_room: false,
             errors: 0,
@@ -129,6 +136,37 @@ impl<D: Device> Port<D> {
     pub(crate) fn ready(&mut self) {
         self.readable = true;
         self.blocked = false;
+    }
+
+    /// There may be something to receive, though no event came.
+    pub(crate) fn look(&mut self) {
+        self.readable |= self.open;
+    }
+
+    /// What to poll for word of changes.
+    pub(crate) fn watch_fd(&self) -> Option<RawFd> {
+        self.device.as_ref()?.watch_fd()
+    }
+
+    /// An event came for [`watch_fd`](Self::watch_fd): lets the stack's link have what has changed.
+    pub(crate) fn follow(&mut self, stack: &mut Stack) {
+        let Some(device) = &mut self.device else { return };
+        while let Some(change) = device.poll_change() {
+            match change {
+                // One that the stack has no room for leaves it as it was, as does a link that the
+                // stack's owner has removed.
+                DeviceChange::Mtu(mtu) => drop(stack.set_mtu(self.link, mtu)),
+                // As an interface without carrier, it keeps addresses and routes, and what is sent
+                // meanwhile is lost.
+                DeviceChange::Up(up) => self.blocked &= !up,
+                DeviceChange::Name => {}
+            }
+        }
+    }
+
+    /// How long to wait for an event at most before trying to send again.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        (self.open && self.starved).then_some(MEMORY_RETRY)
     }
 
     pub(crate) fn may_receive(&self) -> bool {
@@ -209,7 +247,6 @@ impl<D: Device> Port<D> {
 
     /// Takes out of the stack what it has for the link, until `limit` frames wait here; none when
     /// the device has no room. Returns how many wait.
-    #[allow(dead_code)]
     pub(crate) fn collect(&mut self, now: Instant, stack: &mut Stack, limit: usize) -> usize {
         self.more = false;
         if self.may_transmit() {
@@ -224,7 +261,6 @@ impl<D: Device> Port<D> {
 
     /// Sends what waits here as far as the device has room; the buffers go to `pool`. Returns how
     /// many were sent.
-    #[allow(dead_code)]
     pub(crate) fn transmit_batch(&mut self, pool: &mut PacketPool) -> usize {
         if !self.may_transmit() {
             return 0;
@@ -240,7 +276,8 @@ impl<D: Device> Port<D> {
         sent
     }
 
-    fn may_transmit(&self) -> bool {
+    /// Whether the device is there and has room, as far as is known.
+    pub(crate) fn may_transmit(&self) -> bool {
         let waits = self.blocked && self.raw_fd().is_some();
         self.open && !waits
     }
@@ -250,6 +287,7 @@ impl<D: Device> Port<D> {
             pool.put(packet);
             return Sent::Lost;
         };
+        self.starved = false;
         match device.transmit(packet) {
             Ok(storage) => {
                 self.errors = 0;
@@ -259,9 +297,10 @@ impl<D: Device> Port<D> {
                 }
                 Sent::Yes
             }
-            Err(refused) if refused.is_would_block() => {
+            Err(refused) if refused.is_would_block() || refused.is_short_of_memory() => {
+                self.starved = refused.is_short_of_memory();
+                self.blocked = !self.starved;
                 self.pending.push_front(refused.packet);
-                self.blocked = true;
                 self.stats.blocked += 1;
                 Sent::NoRoom
             }
