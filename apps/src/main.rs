@@ -3,6 +3,7 @@
 mod arping;
 mod cli;
 mod failure;
+mod iperf3;
 mod names;
 mod network;
 mod ping;
