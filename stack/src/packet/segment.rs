@@ -54,7 +54,7 @@ struct Plan {
 
 /// Who computes the transport checksums of the pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sums {
+pub enum Sums {
     /// The device or the link: they are left [`Partial`](ChecksumState::Partial).
     Later,
     /// Whoever cuts, while the bytes are at hand.
