@@ -247,7 +247,6 @@ impl<D: Device> Port<D> {
 
     /// Takes out of the stack what it has for the link, until `limit` frames wait here; none when
     /// the device has no room. Returns how many wait.
-    #[allow(dead_code)]
     pub(crate) fn collect(&mut self, now: Instant, stack: &mut Stack, limit: usize) -> usize {
         self.more = false;
         if self.may_transmit() {
@@ -262,7 +261,6 @@ impl<D: Device> Port<D> {
 
     /// Sends what waits here as far as the device has room; the buffers go to `pool`. Returns how
     /// many were sent.
-    #[allow(dead_code)]
     pub(crate) fn transmit_batch(&mut self, pool: &mut PacketPool) -> usize {
         if !self.may_transmit() {
             return 0;
@@ -278,7 +276,8 @@ impl<D: Device> Port<D> {
         sent
     }
 
-    fn may_transmit(&self) -> bool {
+    /// Whether the device is there and has room, as far as is known.
+    pub(crate) fn may_transmit(&self) -> bool {
         let waits = self.blocked && self.raw_fd().is_some();
         self.open && !waits
     }
