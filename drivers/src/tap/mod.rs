@@ -73,6 +73,17 @@ impl Offloads {
         Offloads { checksum: true, tso: false, tso_ecn: false, uso: false },
     ];
 
+    /// What is in these and not in the others.
+    #[must_use]
+    pub fn without(self, others: Offloads) -> Offloads {
+        Offloads {
+            checksum: self.checksum && !others.checksum,
+            tso: self.tso && !others.tso,
+            tso_ecn: self.tso_ecn && !others.tso_ecn,
+            uso: self.uso && !others.uso,
+        }
+    }
+
     fn bits(self) -> u32 {
         // The kernel takes both versions of USO or none.
         let bits = [
