@@ -1,12 +1,21 @@
 //! `tapping iperf3`: measures throughput, with iperf3's protocol, options and output.
 #![allow(dead_code)]
 
+mod client;
+mod control;
+mod cpu;
+mod data;
 mod datagram;
+mod fault;
 mod meter;
+mod options;
 mod pacing;
-mod params;
-mod protocol;
+pub mod params;
+pub mod protocol;
 mod report;
 mod results;
+mod server;
+mod session;
+mod timeline;
 mod tree;
-mod units;
+pub mod units;
