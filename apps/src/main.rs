@@ -8,6 +8,7 @@ mod names;
 mod network;
 mod ping;
 mod plan;
+mod tcping;
 mod trace;
 mod walk;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Tcping(args) => tcping::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -57,6 +59,7 @@ impl Command {
             Command::Ping(args) => &args.network,
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
+            Command::Tcping(args) => &args.network,
         }
     }
 }
