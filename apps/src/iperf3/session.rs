@@ -145,37 +145,10 @@ impl Session<'_> {
             match self.wait(flow, needs, at.saturating_sub(now)).await {
                 Event::Time => {}
                 Event::Flow(Happening::Enough) => return Ok(()),
-                Event::Flow(Happening::Failed(error)) => return Err(self.reason(error).await),
+                Event::Flow(Happening::Failed(error)) => return Err(reason(self.net, self.control, self.role, error).await),
                 Event::Interrupt => return Err(Fault::Interrupted(self.role)),
-                Event::State(state) => return self.ended_by(state?).await,
+                Event::State(state) => return ended_by(self.control, self.role, state?).await,
             }
-        }
-    }
-
-    /// What a state means while data flows.
-    async fn ended_by(&self, state: State) -> Result<(), Fault> {
-        match (self.role, state) {
-            (Role::Server, State::TestEnd) => Ok(()),
-            (Role::Server, State::ClientTerminate) => Err(Fault::PeerLeft(Role::Client)),
-            (Role::Client, State::ServerTerminate) => Err(Fault::PeerLeft(Role::Server)),
-            (Role::Client, State::ServerError) => {
-                Err(Fault::Server(self.control.server_error().await?))
-            }
-            (_, state) => Err(Fault::Unexpected(state)),
-        }
-    }
-
-    /// A stream failed: what the other end says about it, if it does.
-    async fn reason(&self, error: std::io::Error) -> Fault {
-        let said = self.net.timeout(REASON, self.control.state()).await;
-        let what = "move data on a stream";
-        let own = Fault::Stream { what, error, code: 206 };
-        match said {
-            Ok(Ok(state)) => match self.ended_by(state).await {
-                Err(fault @ (Fault::PeerLeft(_) | Fault::Server(_))) => fault,
-                _ => own,
-            },
-            _ => own,
         }
     }
 
@@ -208,6 +181,29 @@ impl Session<'_> {
     fn congestion(&self) -> Option<String> {
         self.streams.first().and_then(DataStream::congestion)
     }
+}
+
+/// What a state means while data flows.
+async fn ended_by(control: &Connection, role: Role, state: State) -> Result<(), Fault> {
+    match (role, state) {
+        (Role::Server, State::TestEnd) => Ok(()),
+        (Role::Server, State::ClientTerminate) => Err(Fault::PeerLeft(Role::Client)),
+        (Role::Client, State::ServerTerminate) => Err(Fault::PeerLeft(Role::Server)),
+        (Role::Client, State::ServerError) => Err(Fault::Server(control.server_error().await?)),
+        (_, state) => Err(Fault::Unexpected(state)),
+    }
+}
+
+/// A stream failed: what the other end says about it, if it does.
+async fn reason(net: &Net, control: &Connection, role: Role, error: std::io::Error) -> Fault {
+    let said = net.timeout(REASON, control.state()).await;
+    if let Ok(Ok(state)) = said
+        && let Err(fault @ (Fault::PeerLeft(_) | Fault::Server(_))) =
+            ended_by(control, role, state).await
+    {
+        return fault;
+    }
+    Fault::Stream { what: "move data on a stream", error, code: 206 }
 }
 
 impl Ran {
