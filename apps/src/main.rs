@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
         Command::Tcping(args) => tcping::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -60,6 +61,7 @@ impl Command {
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
             Command::Tcping(args) => &args.network,
+            Command::Iperf3(args) => &args.network,
         }
     }
 }

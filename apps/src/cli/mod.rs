@@ -1,5 +1,6 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod iperf3;
 pub mod tcping;
 pub mod values;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use iperf3::Iperf3Args;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 use tcping::TcpingArgs;
 
@@ -47,6 +49,7 @@ Examples:
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
+  tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -61,6 +64,8 @@ pub enum Command {
     Trace(TraceArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
+    /// Measure throughput, with iperf3's protocol
+    Iperf3(Iperf3Args),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
