@@ -2,6 +2,7 @@
 
 mod arping;
 mod cli;
+mod control;
 mod failure;
 mod names;
 mod network;

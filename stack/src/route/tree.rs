@@ -215,8 +215,8 @@ impl Tree {
         {
             return;
         }
-        let _ = self.walk(ROOTS, 0, 1, from, visit)
-            && self.walk(ROOTS + 1, 1 << 31, 1, from, visit);
+        let _ =
+            self.walk(ROOTS, 0, 1, from, visit) && self.walk(ROOTS + 1, 1 << 31, 1, from, visit);
     }
 
     /// Visits what is in a node and below it; `key` has the `position` bits that lead to it.

@@ -242,6 +242,11 @@ impl Stack {
         (shown.collect(), (end < slots).then_some(end))
     }
 
+    /// How many TCP connections no program has any more.
+    pub fn tcp_orphans(&self) -> usize {
+        self.core.tcp.sockets.orphans
+    }
+
     /// Every link, by its number.
     pub fn link_snapshots(&self) -> Vec<LinkSnapshot> {
         let mut shown = Vec::new();
@@ -321,8 +326,7 @@ impl Stack {
             }
             Table::TimeWaits => {
                 let record = tcp.time_waits.get(at.index)?;
-                let state =
-                    if record.fin_wait_2 { TcpState::FinWait2 } else { TcpState::TimeWait };
+                let state = if record.fin_wait_2 { TcpState::FinWait2 } else { TcpState::TimeWait };
                 let expires = record.timer.and_then(|timer| tcp.wheel.deadline(timer));
                 let mut shown = of_tuple(&record.tuple, state);
                 shown.timer = expires.map(|at| SocketTimer {
