@@ -12,7 +12,7 @@ use super::model::{
     About, Counters, Get, Link, Neighbour, Page, Query, Reply, Request, Route, Socket, VERSION,
 };
 use super::place;
-use crate::failure::Failure;
+use crate::failure::{Failure, Stop, say};
 
 /// Bytes of a reply, several times what a page takes.
 const MAX_REPLY: u64 = 16 << 20;
@@ -40,6 +40,30 @@ impl From<NoStack> for Failure {
         match why {
             NoStack::Missing(failure) | NoStack::Unclear(failure) => failure,
         }
+    }
+}
+
+/// Connects to the stack that is meant. `None` when none runs, which has been said.
+pub fn find(which: Option<&str>) -> Result<Option<Client>, Failure> {
+    match Client::find(which) {
+        Ok(client) => Ok(Some(client)),
+        Err(NoStack::Missing(failure)) => {
+            say(format_args!("tapping: {failure}"));
+            Ok(None)
+        }
+        Err(NoStack::Unclear(failure)) => Err(failure),
+    }
+}
+
+/// The exit status after asking: 1, said why, where the stack did not answer.
+pub fn answered(result: Result<(), Stop>) -> Result<u8, Stop> {
+    match result {
+        Ok(()) => Ok(0),
+        Err(Stop::Failure(failure)) => {
+            say(format_args!("tapping: {failure}"));
+            Ok(1)
+        }
+        Err(stop) => Err(stop),
     }
 }
 

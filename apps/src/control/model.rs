@@ -195,6 +195,15 @@ pub struct Counters {
     pub sockets: Counts,
 }
 
+impl Counters {
+    /// One counter; 0 when there is none of this name.
+    pub fn value(&self, group: &str, name: &str) -> u64 {
+        let group = self.groups.iter().find(|known| known.name == group);
+        let counters = group.map_or(&[][..], |group| &group.counters);
+        counters.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value)
+    }
+}
+
 /// One group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
