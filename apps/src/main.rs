@@ -5,12 +5,14 @@ mod cli;
 mod control;
 mod failure;
 mod ip;
+mod iperf3;
 mod names;
 mod network;
 mod ping;
 mod plan;
 mod ss;
 mod stat;
+mod tcping;
 mod top;
 mod trace;
 mod walk;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(args),
         Command::Ip(args) => ip::run(args),
         Command::Top(args) => top::run(args),
+        Command::Tcping(args) => tcping::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -67,6 +70,7 @@ impl Command {
             Command::Ping(args) => args.network.verbose,
             Command::Arping(args) => args.network.verbose,
             Command::Trace(args) => args.network.verbose,
+            Command::Tcping(args) => args.network.verbose,
             Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => 0,
         }
     }

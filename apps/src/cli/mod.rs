@@ -4,6 +4,7 @@ pub mod control;
 pub mod ip;
 pub mod ss;
 pub mod stat;
+pub mod tcping;
 pub mod top;
 pub mod values;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
+use tcping::TcpingArgs;
 
 /// Ping and debug networks from a TCP/IP stack that is not the kernel's.
 #[derive(Debug, Parser)]
@@ -49,6 +51,7 @@ Examples:
   tapping --json -c 3 10.0.0.1 10.0.0.9     several hosts, one JSON object a line
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
+  tapping tcping 10.0.0.1 22                how long a connection takes
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -69,6 +72,8 @@ pub enum Command {
     Ip(ip::IpArgs),
     /// Watch the connections of a running stack
     Top(top::TopArgs),
+    /// Time connections to a port
+    Tcping(TcpingArgs),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
@@ -272,6 +277,9 @@ pub struct TraceArgs {
     /// Probe by ICMP echo instead of UDP
     #[arg(short = 'I', long = "icmp")]
     pub icmp: bool,
+    /// Probe by TCP SYN instead of UDP; an open and a closed port both end the way
+    #[arg(short = 'T', long = "tcp", conflicts_with = "icmp")]
+    pub tcp: bool,
     /// Longest way to try, in hops
     #[arg(short = 'm', value_name = "HOPS", value_parser = values::ttl, default_value = "30", allow_negative_numbers = true)]
     pub max_hops: u8,
@@ -281,8 +289,8 @@ pub struct TraceArgs {
     /// Probes on their way at the same time
     #[arg(short = 'N', value_name = "COUNT", value_parser = values::parallel, default_value = "16", allow_negative_numbers = true)]
     pub parallel: usize,
-    /// UDP port of the first probe, one more for each; with -I the first sequence number
-    /// [default: 33434, or 1 with -I]
+    /// UDP port of the first probe, one more for each; with -I the first sequence number; with -T
+    /// the TCP port [default: 33434, or 1 with -I, or 80 with -T]
     #[arg(short = 'p', value_name = "PORT", value_parser = values::number::<u16>, allow_negative_numbers = true)]
     pub port: Option<u16>,
     /// Probes for each hop, 1 to 10

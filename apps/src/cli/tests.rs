@@ -61,11 +61,12 @@ fn every_option_of_iputils() {
 fn the_network_options_go_with_every_subcommand() {
     let options = "--tap t0 --addr 10.1.0.2/16 --host-addr 10.1.0.1/16 --gateway 10.1.0.1 \
                    --mac 02:00:00:00:00:09 --mtu 1400 --pcap x.pcapng --seed 7 -v";
-    for command in ["ping", "arping", "trace"] {
+    for command in ["ping", "arping", "trace", "tcping"] {
         let network = match self::command(&format!("{command} {options} 10.1.0.1")) {
             Command::Ping(args) => args.network,
             Command::Arping(args) => args.network,
             Command::Trace(args) => args.network,
+            Command::Tcping(args) => args.network,
         };
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));

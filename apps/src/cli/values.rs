@@ -152,6 +152,11 @@ pub fn parallel(text: &str) -> Result<usize, String> {
     in_range(text, 1, 255).map(|parallel| parallel as usize)
 }
 
+/// A TCP or UDP port that can be bound or connected to.
+pub fn port(text: &str) -> Result<u16, String> {
+    in_range(text, 1, 65_535).map(|port| port as u16)
+}
+
 /// Any number its type can hold.
 pub fn number<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, String> {
     let max = u64::MAX >> (64 - 8 * size_of::<T>());

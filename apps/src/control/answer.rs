@@ -3,6 +3,7 @@
 use std::io;
 
 use serde::Serialize;
+use tapping_drivers::net::Net;
 use tapping_stack::route::RoutePosition;
 use tapping_stack::time::Instant;
 use tapping_stack::{SocketCursor, Stack};
@@ -22,6 +23,18 @@ pub trait Source: Send {
     /// # Errors
     /// It has ended.
     fn look(&self, shard: usize, look: &mut dyn FnMut(&Stack, Instant)) -> io::Result<()>;
+}
+
+/// A handle to the stacks keeps them running; let go of the control socket first.
+impl Source for Net {
+    fn shards(&self) -> usize {
+        Net::shards(self)
+    }
+
+    fn look(&self, shard: usize, look: &mut dyn FnMut(&Stack, Instant)) -> io::Result<()> {
+        self.with_shard(shard, |stack, now| look(stack, now));
+        Ok(())
+    }
 }
 
 /// Above the numbers of places, a cursor has the number of the stack.

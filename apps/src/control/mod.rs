@@ -16,10 +16,12 @@ mod server;
 mod tests;
 
 pub use answer::Source;
-pub use client::{Client, NoStack};
+pub use client::Client;
 pub use server::Server;
 
 use std::path::Path;
+
+use tapping_drivers::net::Net;
 
 use crate::failure::Failure;
 
@@ -44,6 +46,12 @@ impl Control {
             Control::Off => Ok(None),
         }
     }
+}
+
+/// Serves the stacks of `net` at `--control`; see [`start`]. What is returned is to be dropped before
+/// `net` is meant to end.
+pub fn serve(control: Option<&Control>, name: &str, net: &Net) -> Result<Option<Server>, Failure> {
+    start(control, name, Box::new(net.clone()))
 }
 
 /// Serves `source` at `--control`; without that by the name of what runs, and where that cannot be,
