@@ -169,7 +169,7 @@ fn more_stands_behind_and_below() {
     assert_eq!(
         rows(&[stopped], &all)[0][8],
         " users:((\"serve\",pid=42)) timer:(keepalive,1min59sec,0) ino:7 sk:7 fwmark:0xff -->\n\t \
-         skmem:(r832,rb131072,t0,tb16384,f0,w0,o0,bl0,d0) cubic"
+         skmem:(r832,rb131072,t0,tb16384,f0,w0,o0,bl0,d0)"
     );
     let record =
         Socket { ino: 0, congestion: None, ..socket(6, "127.0.0.1:8080", "127.0.0.1:38186") };

@@ -255,14 +255,12 @@ impl TcpSockets {
 
     /// How many places there are for sockets.
     pub(crate) fn slots(&self) -> usize {
-        self.slots.len()
+        self.slots.len
     }
 
     /// The socket in a place.
     pub(crate) fn at(&self, index: u32) -> Option<(SocketId, &TcpSocket)> {
-        let (generation, socket) = self.slots.get(index as usize)?;
-        let id = SocketId { class: SocketClass::Tcp, index, generation: *generation };
-        Some((id, socket.as_ref()?))
+        self.slots.socket(index).map(|socket| (socket.id(), socket))
     }
 
     /// A name for a new socket; [`fill`](Self::fill) makes it valid.
