@@ -140,6 +140,17 @@ impl<K: Copy> TimerWheel<K> {
         Some(Instant::from_millis(self.levels[level][slot].earliest))
     }
 
+    /// The keys of timers that fire next, in their order: those of one slot of level 0.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = K> {
+        let slot = self.next_slot().filter(|(level, _)| *level == 0);
+        let mut index = slot.map_or(NONE, |(_, slot)| self.levels[0][slot].first);
+        core::iter::from_fn(move || {
+            let entry = self.entries.get(index as usize)?;
+            index = entry.next;
+            Some(entry.key)
+        })
+    }
+
     /// The occupied slot that time enters first.
     fn next_slot(&self) -> Option<(usize, usize)> {
         let level = self.occupied.iter().position(|slots| *slots != 0)?;

@@ -54,7 +54,7 @@ struct Plan {
 
 /// Who computes the transport checksums of the pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sums {
+pub enum Sums {
     /// The device or the link: they are left [`Partial`](ChecksumState::Partial).
     Later,
     /// Whoever cuts, while the bytes are at hand.
@@ -63,11 +63,13 @@ pub(crate) enum Sums {
 
 /// Cuts a large segment at its [`Gso::size`] and hands the pieces to `sink` in order, each marked
 /// at its headers and with the segment's metadata. The bytes may begin with a link-layer header,
-/// which every piece gets. Returns how many there were.
+/// which every piece gets; where the network header starts must be
+/// [marked](super::PacketBuffer::mark_network). Returns how many there were.
 ///
 /// # Errors
 /// Gives the packet back when it is not what its [`Gso`] says.
-pub(crate) fn segment(
+#[allow(clippy::result_large_err)]
+pub fn segment(
     mut packet: Packet,
     pool: &mut PacketPool,
     sums: Sums,
