@@ -119,8 +119,9 @@ impl Stack {
         let kind = self.core.interfaces.get(link).map(|interface| interface.kind);
         let ethernet = kind != Some(LinkKind::Ip);
         let mut coalescer = core::mem::take(&mut self.coalescer);
-        for frame in [first, second].into_iter().chain(frames) {
-            coalescer.push(frame, ethernet, &mut self.core.pool);
+        let mut frames = [first, second].into_iter().chain(frames);
+        while let Some(frame) = frames.next() {
+            coalescer.push(frame, ethernet, frames.size_hint().0, &mut self.core.pool);
             while let Some(ready) = coalescer.poll() {
                 self.handle_ready(now, link, ready);
             }
