@@ -3,10 +3,12 @@
 mod arping;
 mod cli;
 mod failure;
+mod iperf3;
 mod names;
 mod network;
 mod ping;
 mod plan;
+mod tcping;
 mod trace;
 mod walk;
 
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Tcping(args) => tcping::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -56,6 +60,8 @@ impl Command {
             Command::Ping(args) => &args.network,
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
+            Command::Tcping(args) => &args.network,
+            Command::Iperf3(args) => &args.network,
         }
     }
 }

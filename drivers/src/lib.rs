@@ -40,11 +40,13 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod aio;
 mod checksum;
 pub mod clock;
 pub mod device;
 pub mod error;
 mod namespace;
+pub mod net;
 pub mod netlink;
 pub mod packet_socket;
 pub mod pcap;

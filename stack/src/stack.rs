@@ -169,6 +169,17 @@ impl Stack {
         Some(frame)
     }
 
+    /// How many frames wait for the devices of all links.
+    #[inline]
+    pub fn transmit_backlog(&self) -> usize {
+        self.core.tx_backlog
+    }
+
+    /// Whether a frame waits for the device of `link`.
+    pub fn has_transmit(&self, link: LinkId) -> bool {
+        self.links.get(link).is_some_and(|link| !link.queue.is_empty())
+    }
+
     /// An empty packet with room for `capacity` bytes, from the stack's pool.
     pub fn take_buffer(&mut self, capacity: usize) -> Packet {
         self.core.pool.take(capacity)

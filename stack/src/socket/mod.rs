@@ -14,7 +14,7 @@ mod udp;
 pub use error::{ErrorKind, SocketError};
 pub use info::PacketInfo;
 pub(crate) use readiness::WakerTable;
-pub use readiness::{Interest, Readiness};
+pub use readiness::{Interest, Readiness, Waiter};
 pub(crate) use table::{Quoted, Socket, SocketTable};
 
 use alloc::vec::Vec;
