@@ -17,6 +17,7 @@ pub use configure::ConfigError;
 pub use tcp::Shutdown;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::arp::ArpLayer;
 use crate::config::Config;
@@ -45,6 +46,8 @@ pub struct Stack {
     links: LinkMap<Link>,
     /// Holds nothing between two calls.
     coalescer: Coalescer,
+    /// Nor does this: frames that are dealt with next.
+    ahead: Vec<Packet>,
 }
 
 impl Stack {
@@ -62,6 +65,7 @@ impl Stack {
             neighbours,
             links: LinkMap::default(),
             coalescer: Coalescer::default(),
+            ahead: Vec::new(),
         };
         stack.add_loopback();
         stack
@@ -114,12 +118,22 @@ impl Stack {
         let kind = self.core.interfaces.get(link).map(|interface| interface.kind);
         let ethernet = kind != Some(LinkKind::Ip);
         let mut coalescer = core::mem::take(&mut self.coalescer);
-        for frame in [first, second].into_iter().chain(frames) {
-            coalescer.push(frame, ethernet, &mut self.core.pool);
-            while let Some(ready) = coalescer.poll() {
-                self.handle_ready(now, link, ready);
+        let mut frames = [first, second].into_iter().chain(frames);
+        let mut ahead = core::mem::take(&mut self.ahead);
+        loop {
+            ahead.extend(frames.by_ref().take(crate::tcp::LOOK_AHEAD));
+            if ahead.is_empty() {
+                break;
+            }
+            crate::tcp::look_ahead(&self.core, &ahead, ethernet);
+            for frame in ahead.drain(..) {
+                coalescer.push(frame, ethernet, &mut self.core.pool);
+                while let Some(ready) = coalescer.poll() {
+                    self.handle_ready(now, link, ready);
+                }
             }
         }
+        self.ahead = ahead;
         coalescer.flush(&mut self.core.pool);
         while let Some(ready) = coalescer.poll() {
             self.handle_ready(now, link, ready);
