@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tapping_drivers::netlink::Netlink;
+use tapping_drivers::packet_socket::disable_offloads;
 use tapping_drivers::testing::skip;
 
 /// The built command.
@@ -165,6 +167,20 @@ impl Said {
         }
         self
     }
+}
+
+/// The options that join the command to the kernel of the namespace that the test runs in, whose
+/// address is 10.0.0.1 there.
+pub fn beside_the_kernel() -> &'static str {
+    let mut netlink = Netlink::open().expect("a routing socket");
+    netlink.create_veth("ka", "kb").expect("a veth pair");
+    for (name, address) in [("lo", None), ("kb", None), ("ka", Some("10.0.0.1/24"))] {
+        disable_offloads(name).expect("turn offloads off");
+        let index = netlink.link(name).unwrap().expect("it was made").index;
+        let address = address.map(|address| address.parse().unwrap());
+        netlink.configure(index, address).expect("bring it up");
+    }
+    "--packet kb"
 }
 
 /// `text` with every decimal number, and every whole number of milliseconds, replaced by N.
