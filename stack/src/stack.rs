@@ -186,6 +186,7 @@ impl Stack {
         self.advance(now);
         let frame = self.link_mut(link)?.queue.pop_front()?;
         self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
+        self.core.make_room();
         self.resume_tcp();
         Some(frame)
     }
