@@ -1,7 +1,12 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod control;
+pub mod ip;
 pub mod iperf3;
+pub mod ss;
+pub mod stat;
 pub mod tcping;
+pub mod top;
 pub mod values;
 
 use std::ffi::OsString;
@@ -62,6 +67,14 @@ pub enum Command {
     Arping(ArpingArgs),
     /// Show the routers on the way to a host
     Trace(TraceArgs),
+    /// List the sockets of a running stack, as ss does
+    Ss(ss::SsArgs),
+    /// Show the counters of a running stack, as netstat -s does
+    Stat(stat::StatArgs),
+    /// Show links, addresses, routes and neighbours of a running stack, as ip does
+    Ip(ip::IpArgs),
+    /// Watch the connections of a running stack
+    Top(top::TopArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
     /// Measure throughput, with iperf3's protocol
@@ -96,6 +109,12 @@ pub struct NetworkArgs {
     /// Longest IP packet on the link, 68 to 65521 [default: 1500, or the interface's own]
     #[arg(long, value_name = "BYTES", value_parser = values::mtu, allow_negative_numbers = true)]
     pub mtu: Option<u32>,
+    /// Let a TAP carry only whole frames of the MTU with their checksums, as without offload
+    #[arg(long, conflicts_with_all = ["packet", "peer"])]
+    pub no_offload: bool,
+    /// Look for packets so many microseconds before sleeping [default: 0, or 50 without a number]
+    #[arg(long, value_name = "MICROSECONDS", value_parser = values::spin, num_args = 0..=1, require_equals = true, default_missing_value = "50")]
+    pub busy_poll: Option<Duration>,
     /// Write every frame to this pcapng file
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
@@ -345,10 +364,12 @@ fn subcommand_first(mut words: Vec<OsString>) -> Vec<OsString> {
 /// How many words the option that begins with `word` takes, if `command` has it.
 fn option_length(command: &clap::Command, word: &str) -> Option<usize> {
     let takes_value = |arg: &clap::Arg| arg.get_action().takes_values();
+    // A value that may be left out stands in the same word.
+    let takes_word = |arg: &clap::Arg| takes_value(arg) && !arg.is_require_equals_set();
     if let Some(long) = word.strip_prefix("--") {
         let name = long.split_once('=').map_or(long, |(name, _)| name);
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name))?;
-        return Some(if takes_value(arg) && name == long { 2 } else { 1 });
+        return Some(if takes_word(arg) && name == long { 2 } else { 1 });
     }
     let shorts = word.strip_prefix('-').filter(|shorts| !shorts.is_empty())?;
     let is_flag = |short| {
