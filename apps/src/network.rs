@@ -1,8 +1,8 @@
 //! The network that a run uses: a stack, the device under it and the loop that moves frames
 //! between them; with a second stack as peer where the system allows no private network.
 
-mod attach;
-mod restore;
+pub(crate) mod attach;
+pub(crate) mod restore;
 
 use std::net::IpAddr;
 

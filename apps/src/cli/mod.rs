@@ -1,6 +1,12 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod control;
+pub mod ip;
+pub mod iperf3;
+pub mod ss;
+pub mod stat;
 pub mod tcping;
+pub mod top;
 pub mod values;
 
 use std::ffi::OsString;
@@ -9,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use iperf3::Iperf3Args;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 use tcping::TcpingArgs;
 
@@ -47,6 +54,7 @@ Examples:
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
+  tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -59,8 +67,18 @@ pub enum Command {
     Arping(ArpingArgs),
     /// Show the routers on the way to a host
     Trace(TraceArgs),
+    /// List the sockets of a running stack, as ss does
+    Ss(ss::SsArgs),
+    /// Show the counters of a running stack, as netstat -s does
+    Stat(stat::StatArgs),
+    /// Show links, addresses, routes and neighbours of a running stack, as ip does
+    Ip(ip::IpArgs),
+    /// Watch the connections of a running stack
+    Top(top::TopArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
+    /// Measure throughput, with iperf3's protocol
+    Iperf3(Iperf3Args),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.

@@ -68,6 +68,7 @@ fn the_network_options_go_with_every_subcommand() {
             Command::Arping(args) => args.network,
             Command::Trace(args) => args.network,
             Command::Tcping(args) => args.network,
+            other => panic!("{other:?} has no network"),
         };
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));
