@@ -3,10 +3,14 @@
 mod arping;
 mod cli;
 mod failure;
+mod http;
 mod names;
+mod nc;
 mod network;
 mod ping;
+mod pipes;
 mod plan;
+mod serve;
 mod tcping;
 mod trace;
 mod walk;
@@ -17,6 +21,8 @@ use std::process::ExitCode;
 use cli::{Command, NetworkArgs, Parsed};
 use failure::{Stop, say};
 
+/// Exit status of a run that the network or somebody on it said no to.
+const REFUSED: u8 = 1;
 /// Exit status of a run that could not be done.
 const WRONG: u8 = 2;
 /// What a shell shows for a command that SIGPIPE ended.
@@ -35,16 +41,25 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    start_log(command.network().verbose);
+    start_log(command.log_level());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
         Command::Tcping(args) => tcping::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Nc(args) => nc::run(args),
+        Command::Http(args) => http::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(Stop::ReaderGone) => ExitCode::from(READER_GONE),
+        // What a shell shows for it.
+        Err(Stop::Signal(number)) => ExitCode::from(128 + number),
+        Err(Stop::Refused(failure)) => {
+            say(format_args!("tapping: {failure}"));
+            ExitCode::from(REFUSED)
+        }
         Err(Stop::Failure(failure)) => {
             say(format_args!("tapping: {failure}"));
             ExitCode::from(WRONG)
@@ -59,6 +74,18 @@ impl Command {
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
             Command::Tcping(args) => &args.network,
+            Command::Serve(args) => &args.network,
+            Command::Nc(args) => &args.network,
+            Command::Http(args) => &args.network,
+        }
+    }
+
+    /// How much of what goes on is told.
+    fn log_level(&self) -> u8 {
+        match self {
+            // Its first -v is about connections, as nc's is.
+            Command::Nc(args) => args.network.verbose.saturating_sub(1),
+            command => command.network().verbose,
         }
     }
 }

@@ -2,7 +2,10 @@
 //! between them; with a second stack as peer where the system allows no private network.
 
 mod attach;
+mod online;
 mod restore;
+
+pub use online::Online;
 
 use std::net::IpAddr;
 

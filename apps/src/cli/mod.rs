@@ -1,5 +1,8 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod http;
+pub mod nc;
+pub mod serve;
 pub mod tcping;
 pub mod values;
 
@@ -9,6 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use http::HttpArgs;
+use nc::NcArgs;
+use serve::ServeArgs;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 use tcping::TcpingArgs;
 
@@ -47,6 +53,7 @@ Examples:
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
+  tapping serve --http 80=. --exec curl -s http://10.0.0.2/
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -61,6 +68,12 @@ pub enum Command {
     Trace(TraceArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
+    /// Serve echo, discard, chargen and files by HTTP
+    Serve(ServeArgs),
+    /// Standard input and output over TCP or UDP
+    Nc(NcArgs),
+    /// Fetch something by HTTP
+    Http(HttpArgs),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
