@@ -4,12 +4,16 @@ mod arping;
 mod cli;
 mod control;
 mod failure;
+mod http;
 mod ip;
 mod iperf3;
 mod names;
+mod nc;
 mod network;
 mod ping;
+mod pipes;
 mod plan;
+mod serve;
 mod ss;
 mod stat;
 mod tcping;
@@ -20,9 +24,11 @@ mod walk;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use cli::{Command, Parsed};
+use cli::{Command, NetworkArgs, Parsed};
 use failure::{Stop, say};
 
+/// Exit status of a run that the network or somebody on it said no to.
+const REFUSED: u8 = 1;
 /// Exit status of a run that could not be done.
 const WRONG: u8 = 2;
 /// What a shell shows for a command that SIGPIPE ended.
@@ -42,7 +48,7 @@ fn main() -> ExitCode {
         }
     };
     control::place::remember_user();
-    start_log(command.verbose());
+    start_log(command.log_level());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
@@ -53,10 +59,19 @@ fn main() -> ExitCode {
         Command::Top(args) => top::run(args),
         Command::Tcping(args) => tcping::run(args),
         Command::Iperf3(args) => iperf3::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Nc(args) => nc::run(args),
+        Command::Http(args) => http::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(Stop::ReaderGone) => ExitCode::from(READER_GONE),
+        // What a shell shows for it.
+        Err(Stop::Signal(number)) => ExitCode::from(128 + number),
+        Err(Stop::Refused(failure)) => {
+            say(format_args!("tapping: {failure}"));
+            ExitCode::from(REFUSED)
+        }
         Err(Stop::Failure(failure)) => {
             say(format_args!("tapping: {failure}"));
             ExitCode::from(WRONG)
@@ -65,15 +80,28 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    /// How often -v was given.
-    fn verbose(&self) -> u8 {
+    /// Of what the run makes itself; none when it asks a stack that runs.
+    fn network(&self) -> Option<&NetworkArgs> {
         match self {
-            Command::Ping(args) => args.network.verbose,
-            Command::Arping(args) => args.network.verbose,
-            Command::Trace(args) => args.network.verbose,
-            Command::Iperf3(args) => args.network.verbose,
-            Command::Tcping(args) => args.network.verbose,
-            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => 0,
+            Command::Ping(args) => Some(&args.network),
+            Command::Arping(args) => Some(&args.network),
+            Command::Trace(args) => Some(&args.network),
+            Command::Tcping(args) => Some(&args.network),
+            Command::Serve(args) => Some(&args.network),
+            Command::Nc(args) => Some(&args.network),
+            Command::Http(args) => Some(&args.network),
+            Command::Iperf3(args) => Some(&args.network),
+            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => None,
+        }
+    }
+
+    /// How much of what goes on is told.
+    fn log_level(&self) -> u8 {
+        let verbose = self.network().map_or(0, |network| network.verbose);
+        match self {
+            // Its first -v is about connections, as nc's is.
+            Command::Nc(_) => verbose.saturating_sub(1),
+            _ => verbose,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
 pub mod control;
+pub mod http;
 pub mod ip;
 pub mod iperf3;
+pub mod nc;
+pub mod serve;
 pub mod ss;
 pub mod stat;
 pub mod tcping;
@@ -15,7 +18,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use http::HttpArgs;
 use iperf3::Iperf3Args;
+use nc::NcArgs;
+use serve::ServeArgs;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 use tcping::TcpingArgs;
 
@@ -55,6 +61,7 @@ Examples:
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
   tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
+  tapping serve --http 80=. --exec curl -s http://10.0.0.2/
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -79,6 +86,12 @@ pub enum Command {
     Tcping(TcpingArgs),
     /// Measure throughput, with iperf3's protocol
     Iperf3(Iperf3Args),
+    /// Serve echo, discard, chargen and files by HTTP
+    Serve(ServeArgs),
+    /// Standard input and output over TCP or UDP
+    Nc(NcArgs),
+    /// Fetch something by HTTP
+    Http(HttpArgs),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
