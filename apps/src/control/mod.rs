@@ -17,6 +17,8 @@ mod tests;
 
 pub use answer::Source;
 pub use client::Client;
+#[cfg(test)]
+pub use convert::groups;
 pub use server::Server;
 
 use std::path::Path;
