@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Ip(args) => ip::run(args),
         Command::Top(args) => top::run(args),
         Command::Tcping(args) => tcping::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -70,6 +71,7 @@ impl Command {
             Command::Ping(args) => args.network.verbose,
             Command::Arping(args) => args.network.verbose,
             Command::Trace(args) => args.network.verbose,
+            Command::Iperf3(args) => args.network.verbose,
             Command::Tcping(args) => args.network.verbose,
             Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => 0,
         }

@@ -34,8 +34,13 @@ fn with_tap(body: fn(Host, u32)) {
 
 /// A connection of ours to a peer of the kernel's that echoes until the end.
 fn connect_to_echo(host: &mut Host) -> (SocketId, JoinHandle<usize>) {
+    connect_to_slow_echo(host, Duration::ZERO)
+}
+
+/// To one that takes its time before each answer.
+fn connect_to_slow_echo(host: &mut Host, pause: Duration) -> (SocketId, JoinHandle<usize>) {
     let listener = TcpListener::bind((HOST_ADDR, 5000)).unwrap();
-    let peer = thread::spawn(move || echo_until_end(listener.accept().unwrap().0));
+    let peer = thread::spawn(move || echo_until_end(listener.accept().unwrap().0, pause));
     let now = host.runtime.now();
     let id = host.stack().open_tcp().unwrap();
     host.stack().connect(now, id, (HOST_ADDR, 5000).into()).unwrap();
@@ -43,12 +48,15 @@ fn connect_to_echo(host: &mut Host) -> (SocketId, JoinHandle<usize>) {
     (id, peer)
 }
 
-fn echo_until_end(mut stream: TcpStream) -> usize {
+fn echo_until_end(mut stream: TcpStream, pause: Duration) -> usize {
     let (mut buffer, mut echoed) = (vec![0; 64 << 10], 0);
     loop {
         match stream.read(&mut buffer).unwrap() {
             0 => return echoed,
             len => {
+                if !pause.is_zero() {
+                    thread::sleep(pause);
+                }
                 stream.write_all(&buffer[..len]).unwrap();
                 echoed += len;
             }
@@ -389,6 +397,32 @@ fn the_process_is_stopped_for_a_while() {
                 len += 1 << 20;
             }
             assert_eq!(close(&mut host, id, peer), len);
+            let snapshot = host.stack().snapshot();
+            assert_eq!(snapshot.tcp.retrans_segs, 0, "{:#?}", snapshot.tcp_ext);
+        });
+    });
+}
+
+/// The same when the caller stays away, with an answer on its way for certain.
+#[test]
+fn the_caller_is_away_for_a_while() {
+    in_namespace(|| {
+        with_tap(|mut host, _| {
+            let (id, peer) = connect_to_slow_echo(&mut host, Duration::from_millis(10));
+            // The kernel leaves acknowledgments to the answers.
+            for _ in 0..20 {
+                Exchange::of(100).run(&mut host, id, |_| {});
+            }
+            for _ in 0..3 {
+                let now = host.runtime.now();
+                host.stack().send(now, id, &pattern(100)).unwrap();
+                host.runtime.flush().unwrap();
+                thread::sleep(Duration::from_millis(700));
+                let mut buffer = [0; 100];
+                let now = host.runtime.now();
+                host.turn_until(|stack| stack.receive(now, id, &mut buffer).ok());
+            }
+            assert_eq!(close(&mut host, id, peer), 2300);
             let snapshot = host.stack().snapshot();
             assert_eq!(snapshot.tcp.retrans_segs, 0, "{:#?}", snapshot.tcp_ext);
         });

@@ -24,13 +24,15 @@ impl Pacer {
         Pacer { rate, burst: burst.max(1), tick, left: 0, bits: 0 }
     }
 
+    /// Whether it ever waits.
+    pub fn is_limited(&self) -> bool {
+        self.rate > 0
+    }
+
     /// How long it has to wait before it sends a block, at `elapsed` since it began. Nothing when it
     /// may go.
     pub fn wait(&mut self, elapsed: Duration) -> Option<Duration> {
-        if self.rate == 0 {
-            return None;
-        }
-        if self.left == 0 {
+        if self.left == 0 && self.is_limited() {
             let due = self.due();
             if due > elapsed {
                 return Some((due - elapsed).max(self.tick));

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tapping_stack::socket::Interest;
+use tapping_stack::tcp::SendFlags;
 use tapping_stack::tcp::info::TcpInfo;
 use tapping_stack::time::Instant;
 use tapping_stack::{Shutdown as Half, SocketError, SocketId, Stack, TcpOptions};
@@ -188,6 +189,19 @@ impl TcpStream {
         self.poll_slot(Interest::Read, cx, |stack, now, id| stack.receive(now, id, buffer))
     }
 
+    /// As [`read_with`](Self::read_with); the task that polls last is woken.
+    pub fn poll_read_with(
+        &self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut panic = None;
+        let result = self.poll_slot(Interest::Read, cx, |stack, now, id| {
+            stack.receive_with(now, id, |bytes| contain(&mut panic, || take(bytes)))
+        });
+        panic.map_or(result, |panic| resume_unwind(panic))
+    }
+
     /// As [`write`](Self::write); the task that polls last is woken.
     pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_slot(Interest::Write, cx, |stack, now, id| stack.send(now, id, data))
@@ -364,7 +378,8 @@ pub(crate) fn poll_connected(
     })
 }
 
-/// Sends pieces one after the other, as far as there is room.
+/// Sends pieces one after the other, as far as there is room, in segments as full as those of one
+/// piece would be.
 pub(crate) fn send_vectored(
     stack: &mut Stack,
     now: Instant,
@@ -372,9 +387,20 @@ pub(crate) fn send_vectored(
     data: &[io::IoSlice<'_>],
 ) -> Result<usize, SocketError> {
     let mut sent = 0;
-    for piece in data.iter().filter(|piece| !piece.is_empty()) {
-        match stack.send(now, id, piece) {
-            Ok(len) => sent += len,
+    let mut pieces = data.iter().filter(|piece| !piece.is_empty()).peekable();
+    while let Some(piece) = pieces.next() {
+        let flags = match pieces.peek() {
+            Some(_) => SendFlags::MORE,
+            None => SendFlags::empty(),
+        };
+        match stack.send_with_flags(now, id, piece, flags) {
+            Ok(len) => {
+                sent += len;
+                // The next one must not come in the place of the rest of this.
+                if len < piece.len() {
+                    break;
+                }
+            }
             Err(_) if sent > 0 => break,
             Err(error) => return Err(error),
         }

@@ -232,10 +232,12 @@ impl ShardLoop {
             if self.shard().executor.take_main() {
                 let polled = with_budget(|| future.as_mut().poll(&mut cx));
                 if let Poll::Ready(output) = polled {
-                    // What it has left to send leaves.
-                    self.exchange(true);
-                    self.wake();
-                    self.transmit();
+                    // What it has left to send leaves, unless all has left already.
+                    if !self.ended {
+                        self.exchange(true);
+                        self.wake();
+                        self.transmit();
+                    }
                     return Ok(Finished::Done(output));
                 }
             }
