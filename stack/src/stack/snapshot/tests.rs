@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::*;
 use crate::config::Config;
 use crate::route::RouteTableId;
-use crate::sim::{Conditions, Lab, Link as Wire};
+use crate::sim::{Conditions, HostId, Lab, Link as Wire};
 use crate::wire::cidr::IpCidr;
 use crate::wire::ethernet::MacAddr;
 use crate::{LinkConfig, Shutdown};
@@ -37,7 +37,7 @@ fn all(stack: &Stack, now: Instant, limit: usize, query: &SocketQuery) -> Vec<So
 }
 
 /// A client and a server on a wire; the client's connection to each of the ports.
-fn connected(ports: &[u16]) -> (Lab, usize, usize, Vec<SocketId>, SocketId) {
+fn connected(ports: &[u16]) -> (Lab, HostId, HostId, Vec<SocketId>, SocketId) {
     let mut lab = Lab::new(1);
     let client = lab.add_host("client", Config::default());
     let server = lab.add_host("server", Config::default());
