@@ -2,8 +2,11 @@
 
 mod arping;
 mod cli;
+mod control;
 mod failure;
 mod http;
+mod ip;
+mod iperf3;
 mod names;
 mod nc;
 mod network;
@@ -11,7 +14,10 @@ mod ping;
 mod pipes;
 mod plan;
 mod serve;
+mod ss;
+mod stat;
 mod tcping;
+mod top;
 mod trace;
 mod walk;
 
@@ -41,15 +47,21 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    start_log(command.log_level());
+    control::place::remember_user();
+    start_log(command.verbose());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Ss(args) => ss::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Ip(args) => ip::run(args),
+        Command::Top(args) => top::run(args),
         Command::Tcping(args) => tcping::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Nc(args) => nc::run(args),
         Command::Http(args) => http::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -68,8 +80,9 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    fn network(&self) -> &NetworkArgs {
-        match self {
+    /// How the stack is joined to a network, if it is a stack of ours.
+    fn network(&self) -> Option<&NetworkArgs> {
+        Some(match self {
             Command::Ping(args) => &args.network,
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
@@ -77,15 +90,17 @@ impl Command {
             Command::Serve(args) => &args.network,
             Command::Nc(args) => &args.network,
             Command::Http(args) => &args.network,
-        }
+            Command::Iperf3(args) => &args.network,
+            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => return None,
+        })
     }
 
     /// How much of what goes on is told.
-    fn log_level(&self) -> u8 {
+    fn verbose(&self) -> u8 {
         match self {
             // Its first -v is about connections, as nc's is.
             Command::Nc(args) => args.network.verbose.saturating_sub(1),
-            command => command.network().verbose,
+            command => command.network().map_or(0, |network| network.verbose),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The network that a run uses: a stack, the device under it and the loop that moves frames
 //! between them; with a second stack as peer where the system allows no private network.
 
-mod attach;
+pub(crate) mod attach;
 mod online;
-mod restore;
+pub(crate) mod restore;
 
 pub use online::Online;
 
@@ -70,6 +70,7 @@ impl Network {
         let loop_failure = |error| Failure::new(format_args!("cannot start the loop: {error}"));
         let mut runtime = Runtime::new().map_err(loop_failure)?;
         runtime.catch_signals().map_err(loop_failure)?;
+        runtime.set_busy_poll(plan.busy_poll);
         let attached = Attached::open(plan, link, capture)?;
         let Attached { wire, name: link_name, mac, mtu, seed, capture, restore } = attached;
         let mut peer = None;
@@ -279,6 +280,8 @@ mod tests {
             gateway: None,
             mac: None,
             mtu: None,
+            offload: true,
+            busy_poll: None,
             pcap: None,
             seed: Some(1),
         };

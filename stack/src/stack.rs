@@ -6,6 +6,7 @@
 
 mod configure;
 mod multicast;
+mod snapshot;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -14,6 +15,10 @@ mod transmit;
 mod udp;
 
 pub use configure::ConfigError;
+pub use snapshot::{
+    LinkSnapshot, NeighbourSnapshot, RoutePage, SocketCursor, SocketPage, SocketQuery,
+    SocketSnapshot, SocketTimer, SocketTimerKind,
+};
 pub use tcp::Shutdown;
 
 use alloc::boxed::Box;

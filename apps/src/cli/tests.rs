@@ -60,7 +60,8 @@ fn every_option_of_iputils() {
 #[test]
 fn the_network_options_go_with_every_subcommand() {
     let options = "--tap t0 --addr 10.1.0.2/16 --host-addr 10.1.0.1/16 --gateway 10.1.0.1 \
-                   --mac 02:00:00:00:00:09 --mtu 1400 --pcap x.pcapng --seed 7 -v";
+                   --mac 02:00:00:00:00:09 --mtu 1400 --no-offload --busy-poll=20 \
+                   --pcap x.pcapng --seed 7 -v";
     for line in [
         "ping 10.1.0.1",
         "arping 10.1.0.1",
@@ -72,9 +73,11 @@ fn the_network_options_go_with_every_subcommand() {
     ] {
         let (name, rest) = line.split_once(' ').expect("several words");
         let command = command(&format!("{name} {options} {rest}"));
-        let network = command.network();
+        let network = command.network().expect("it has a network");
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));
+        assert!(network.no_offload);
+        assert_eq!(network.busy_poll, Some(Duration::from_micros(20)));
     }
 }
 
@@ -89,6 +92,11 @@ fn network_options_may_stand_before_the_subcommand() {
         let NetworkArgs { peer, mtu, verbose, .. } = args.network;
         assert_eq!((args.host.as_str(), peer, mtu, verbose), ("h", true, Some(900), 2), "{line}");
     }
+    // A value that may be left out is never the next word.
+    let Command::Trace(args) = command("--busy-poll trace h") else { panic!("not a trace") };
+    assert_eq!(args.network.busy_poll, Some(Duration::from_micros(50)));
+    assert_eq!(ping("--busy-poll 7").hosts, ["7"]);
+    assert_eq!(ping("--busy-poll=0 h").network.busy_poll, Some(Duration::ZERO));
     // The value of an option is no subcommand, and after options of ping a word is a host.
     assert_eq!(ping("--tap trace h").network.tap.as_deref(), Some("trace"));
     assert_eq!(ping("-c 1 trace").hosts, ["trace"]);

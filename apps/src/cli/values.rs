@@ -109,6 +109,11 @@ pub fn mtu(text: &str) -> Result<u32, String> {
     in_range(text, u64::from(MIN_MTU), u64::from(MAX_MTU)).map(|mtu| mtu as u32)
 }
 
+/// `--busy-poll`: microseconds; 0 is not at all.
+pub fn spin(text: &str) -> Result<Duration, String> {
+    in_range(text, 0, 1_000_000).map(Duration::from_micros)
+}
+
 /// A seed, decimal or 0x hex.
 pub fn seed(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {

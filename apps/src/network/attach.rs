@@ -9,8 +9,8 @@ use tapping_drivers::netlink::{LinkInfo, Netlink};
 use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::pcap::CaptureFile;
 use tapping_drivers::random;
-use tapping_drivers::sandbox::{Sandbox, SandboxConfig};
-use tapping_drivers::tap::Tap;
+use tapping_drivers::sandbox::{Sandbox, SandboxConfig, SandboxKind};
+use tapping_drivers::tap::{Offloads, TapConfig};
 use tapping_stack::packet::LinkId;
 use tapping_stack::route::Route;
 use tapping_stack::wire::{IpCidr, Ipv4Cidr, MacAddr};
@@ -186,12 +186,15 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Wire {
         host_address: Some(host.into()),
         mtu: plan.mtu_or_default(),
         kind: None,
-        offload: true,
+        offload: plan.offload,
     };
     match Sandbox::enter(&config) {
         Ok(sandbox) => {
             let device = sandbox.device;
             tracing::info!(by = ?sandbox.kind, link = device.name(), %host, "in a private network");
+            if sandbox.kind == SandboxKind::Tap {
+                log_offloads(plan, device.name(), sandbox.offloads);
+            }
             Wire::PrivateKernel(device)
         }
         // Whatever this system lacks, there is always somebody to ping.
@@ -220,7 +223,9 @@ fn open_tap(
     host: Option<Ipv4Cidr>,
     mac: MacAddr,
 ) -> Result<(Wire, Restore), Failure> {
-    let mut tap = Tap::open(name, mac).map_err(Failure::new)?;
+    let config = TapConfig::new(name, mac).offload(plan.offload);
+    let mut tap = config.open().map_err(Failure::new)?;
+    log_offloads(plan, tap.name(), tap.offloads());
     check_addresses(plan, tap.link())?;
     let mut restore = Restore::new(tap.link());
     if let Some(mtu) = plan.mtu {
@@ -228,6 +233,16 @@ fn open_tap(
     }
     restore.bring_up(host)?;
     Ok((Wire::Outside(Box::new(tap)), restore))
+}
+
+/// Says what a TAP could not have of what was asked for, or with `-v` what it has.
+fn log_offloads(plan: &Plan, link: &str, offloads: Option<Offloads>) {
+    let missing = Offloads::ALL.without(offloads.unwrap_or_default());
+    if plan.offload && missing != Offloads::default() {
+        tracing::warn!(link, %missing, "the kernel does not offload everything");
+    } else if let Some(offloads) = offloads {
+        tracing::info!(link, %offloads, "offload");
+    }
 }
 
 /// The kernel must not have the stack's address on the same wire.

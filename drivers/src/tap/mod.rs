@@ -37,6 +37,8 @@ use crate::error::{DeviceError, check_interface_name};
 use crate::netlink::{LinkInfo, LinkWatch, Netlink};
 use crate::sys;
 
+#[cfg(test)]
+mod tests;
 mod vnet;
 
 /// The longest frame there is, with what is in front of it.
@@ -70,6 +72,17 @@ impl Offloads {
         Offloads { uso: false, tso_ecn: false, ..Offloads::ALL },
         Offloads { checksum: true, tso: false, tso_ecn: false, uso: false },
     ];
+
+    /// What is in these and not in the others.
+    #[must_use]
+    pub fn without(self, others: Offloads) -> Offloads {
+        Offloads {
+            checksum: self.checksum && !others.checksum,
+            tso: self.tso && !others.tso,
+            tso_ecn: self.tso_ecn && !others.tso_ecn,
+            uso: self.uso && !others.uso,
+        }
+    }
 
     fn bits(self) -> u32 {
         // The kernel takes both versions of USO or none.

@@ -26,14 +26,14 @@ pub const HOST_ADDR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A sandbox whose kernel side is 10.0.0.1/24. A TAP that cannot be had here skips the test.
-pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
+pub fn sandbox(kind: SandboxKind, offload: bool, mtu: u32) -> Option<Sandbox> {
     let config = SandboxConfig {
         name: "tap0".to_owned(),
         mac: OUR_MAC,
         host_address: Some(format!("{HOST_ADDR}/24").parse().unwrap()),
         mtu,
         kind: Some(kind),
-        offload: true,
+        offload,
     };
     match Sandbox::set_up(&config) {
         Ok(sandbox) => Some(sandbox),
@@ -49,8 +49,8 @@ pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
     }
 }
 
-/// For each function named, a test of it over a TAP and one over a packet socket, each in a
-/// namespace of its own. The functions take the sandbox; its MTU is 1500.
+/// For each function named, a test of it over a TAP, one over a TAP without offload and one over a
+/// packet socket, each in a namespace of its own. The functions take the sandbox; its MTU is 1500.
 #[allow(unused_macros)]
 macro_rules! over_both_devices {
     ($($name:ident)*) => {
@@ -58,7 +58,17 @@ macro_rules! over_both_devices {
             $(#[test] fn $name() {
                 tapping_drivers::testing::in_namespace(|| {
                     let kind = tapping_drivers::sandbox::SandboxKind::Tap;
-                    if let Some(sandbox) = crate::common::sandbox(kind, 1500) {
+                    if let Some(sandbox) = crate::common::sandbox(kind, true, 1500) {
+                        super::$name(sandbox);
+                    }
+                });
+            })*
+        }
+        mod plain_tap {
+            $(#[test] fn $name() {
+                tapping_drivers::testing::in_namespace(|| {
+                    let kind = tapping_drivers::sandbox::SandboxKind::Tap;
+                    if let Some(sandbox) = crate::common::sandbox(kind, false, 1500) {
                         super::$name(sandbox);
                     }
                 });
@@ -68,7 +78,7 @@ macro_rules! over_both_devices {
             $(#[test] fn $name() {
                 tapping_drivers::testing::in_namespace(|| {
                     let kind = tapping_drivers::sandbox::SandboxKind::PacketSocket;
-                    super::$name(crate::common::sandbox(kind, 1500).unwrap());
+                    super::$name(crate::common::sandbox(kind, false, 1500).unwrap());
                 });
             })*
         }

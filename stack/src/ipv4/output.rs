@@ -360,7 +360,7 @@ impl Ipv4Layer {
         mtu: usize,
     ) -> Result<(), SendError> {
         let mut pieces = Vec::new();
-        if let Err(packet) = segment::segment(packet, &mut core.pool, |piece| pieces.push(piece)) {
+        if let Err(packet) = segment::segment(packet, &mut core.pool, segment::Sums::Later, |piece| pieces.push(piece)) {
             core.stats.ip.frag_fails += 1;
             core.discard(packet, DropReason::TooBigForLink);
             return Err(SendError { error: SocketError::InvalidArgument, mtu: 0 });

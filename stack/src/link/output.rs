@@ -1,7 +1,7 @@
 //! Frames that leave: what the device cannot do itself is done here, at the very edge.
 
 use super::Link;
-use crate::packet::segment::segment;
+use crate::packet::segment::{Sums, segment};
 use crate::packet::{Packet, PacketPool};
 use crate::stats::DropReason;
 use crate::wire::ethernet::{self, EtherType, EthernetRepr, MacAddr};
@@ -32,7 +32,8 @@ pub(crate) fn enqueue(
         push(link, packet);
         return Ok(1);
     }
-    segment(packet, pool, |frame| push(link, frame)).map_err(|packet| {
+    let sums = if link.capabilities.tx_checksum { Sums::Later } else { Sums::Now };
+    segment(packet, pool, sums, |frame| push(link, frame)).map_err(|packet| {
         link.counters.tx_dropped += 1;
         (packet, DropReason::TooBigForLink)
     })

@@ -111,6 +111,11 @@ impl Socket {
         (report.origin == ErrorOrigin::Icmp).then_some(report.error)
     }
 
+    /// Bytes of buffer that wait to be received.
+    pub(crate) fn receive_bytes(&self) -> usize {
+        self.receive_bytes
+    }
+
     /// What would not have to wait. Nothing that is sent ever does.
     pub(crate) fn readiness(&self) -> Readiness {
         let mut ready = Readiness::WRITABLE;
@@ -385,6 +390,11 @@ impl SocketTable {
             }),
             _ => Err(packet),
         }
+    }
+
+    /// How many places there are for sockets.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {

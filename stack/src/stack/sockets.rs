@@ -72,6 +72,7 @@ impl Stack {
     /// No such socket.
     pub fn socket_options(&mut self, id: SocketId) -> Result<&mut SocketOptions, SocketError> {
         self.core.sockets.touch(id);
+        self.core.tcp.sockets.touch(id);
         match id.class {
             SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
             SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Stack;
@@ -39,7 +40,7 @@ impl Stack {
         let id = self.core.tcp.sockets.reserve()?;
         let options = SocketOptions::default();
         let tcb = Tcb::new(id, options, TcpOptions::default(), &self.core.config.tcp, now);
-        self.core.tcp.sockets.fill(id, TcpSocket::Connection(Box::new(tcb)));
+        self.core.tcp.sockets.fill(id, TcpSocket::Connection(tcb));
         Ok(id)
     }
 
@@ -107,15 +108,16 @@ impl Stack {
             options: *tcb.options,
             backlog,
             port_locked: tcb.port_locked,
-            requests: 0,
+            requests: Vec::new(),
             accept_queue: VecDeque::new(),
             last_overflow: None,
+            group: None,
+            touched: false,
         };
-        let addr = listener.addr;
         // What an earlier connection has left to read goes with it.
         sockets.memory = sockets.memory.saturating_sub(tcb.charged);
         sockets.replace(id, TcpSocket::Listener(Box::new(listener)));
-        sockets.add_listener(addr, port, id.index);
+        sockets.add_listener(id.index);
         Ok(())
     }
 
@@ -181,7 +183,7 @@ impl Stack {
         tcb.phase = Phase::Connecting;
         tcb.hashed = true;
         tcb.start_connect(&mut cx, &start);
-        sockets.connections.insert(tuple, Found::Connection(id.index));
+        sockets.enter(&tuple, Found::Connection(id.index));
         layer::settle(&mut self.core, id.index);
         self.flush();
         Ok(())
@@ -245,12 +247,12 @@ impl Stack {
         (tuple.local, tuple.remote, tuple.remote_port) = (local, remote, remote_port);
         let mut replaced = None;
         if tcb.bound_port {
-            match sockets.connections.get(&tuple) {
+            match sockets.find(&tuple) {
                 None => {}
                 Some(Found::TimeWait(index))
-                    if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                    if reusable(&self.core.config.tcp, sockets, index, now) =>
                 {
-                    replaced = Some(*index);
+                    replaced = Some(index);
                 }
                 Some(_) => return Err(SocketError::AddressNotAvailable),
             }
@@ -263,12 +265,12 @@ impl Stack {
             let mut chosen = None;
             for (step, port) in (0..).zip(port_order(first, count, offset, false)) {
                 tuple.local_port = port;
-                match sockets.connections.get(&tuple) {
+                match sockets.find(&tuple) {
                     None => {}
                     Some(Found::TimeWait(index))
-                        if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                        if reusable(&self.core.config.tcp, sockets, index, now) =>
                     {
-                        replaced = Some(*index);
+                        replaced = Some(index);
                     }
                     Some(_) => continue,
                 }
@@ -305,6 +307,7 @@ impl Stack {
         id: SocketId,
         act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
     ) -> Result<R, SocketError> {
+        self.core.tcp.sockets.warm(id.index);
         layer::refresh_path(&mut self.core, id.index);
         let (sockets, _, mut cx) = layer::split(&mut self.core);
         let tcb = sockets.tcb_mut(id)?;
@@ -475,6 +478,7 @@ impl Stack {
         let listener = sockets.listener_mut(id)?;
         let (addr, port) = (listener.addr, listener.port);
         let waiting = core::mem::take(&mut listener.accept_queue);
+        let requests = core::mem::take(&mut listener.requests);
         let mut tcb =
             Tcb::new(id, listener.ip.clone(), listener.options, &self.core.config.tcp, now);
         tcb.tuple.local = addr;
@@ -482,13 +486,12 @@ impl Stack {
         tcb.bound_addr = !addr.is_unspecified();
         tcb.port_locked = listener.port_locked;
         tcb.bound_port = listener.port_locked;
-        sockets.remove_listener(addr, port, id.index);
+        sockets.remove_listener(id.index);
         match tcb.port_locked {
             true => sockets.ports.set_listening(id.index, port, false)?,
             false => sockets.ports.unbind(id.index, port),
         }
-        let requests = sockets.requests_of(id);
-        sockets.replace(id, TcpSocket::Connection(Box::new(tcb)));
+        sockets.replace(id, TcpSocket::Connection(tcb));
         layer::wake(&mut self.core, id);
         for index in requests {
             layer::drop_request(&mut self.core, index);

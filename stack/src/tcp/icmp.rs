@@ -14,7 +14,7 @@ use crate::wire::seq::SeqNumber;
 /// Whether a segment with this number may be in flight on the connection (RFC 5927 §4.1).
 pub(crate) fn is_in_flight(core: &mut Core, tuple: &FourTuple, seq: SeqNumber) -> bool {
     let sockets = &mut core.tcp.sockets;
-    match sockets.connections.get(tuple).copied() {
+    match sockets.find(tuple) {
         Some(Found::Connection(index)) => {
             sockets.tcb_at(index).is_some_and(|tcb| seq.ge(tcb.snd_una) && seq.lt(tcb.snd_nxt))
         }
@@ -27,7 +27,7 @@ pub(crate) fn is_in_flight(core: &mut Core, tuple: &FourTuple, seq: SeqNumber) -
 
 /// Reacts to an error about a segment of ours with this sequence number.
 pub(crate) fn quoted_error(core: &mut Core, tuple: FourTuple, seq: SeqNumber, message: Message) {
-    let Some(found) = core.tcp.sockets.connections.get(&tuple).copied() else {
+    let Some(found) = core.tcp.sockets.find(&tuple) else {
         core.stats.icmp.in_errors += 1;
         return;
     };
@@ -134,10 +134,12 @@ impl Tcb {
         // (Linux `tcp_simple_retransmit`).
         let mss = self.current_mss() as u32;
         let before = self.rtx.lost_out;
-        for index in 0..self.rtx.len() {
-            let Some(sent) = self.rtx.get(index).copied() else { break };
+        let mut next = self.snd_una;
+        while let Some(at) = self.rtx.missing_from(next) {
+            let Some(sent) = self.rtx.get(at).copied() else { break };
+            next = sent.end;
             if u32::from(sent.mss) > mss && sent.len() > mss {
-                self.mark_lost(cx, index);
+                self.mark_lost(cx, at);
             }
         }
         if self.rtx.lost_out == before {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::cc::window::{self, IdlePolicy};
 use super::cc::{CaState, CongestionControl, CwndEvent};
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
-use super::rtx_queue::{Marks, Sent};
+use super::rtx_queue::{Marks, Place, Sent};
 use super::segment::MAX_SACKS;
 use super::state::TcpState;
 use super::tcb::{AckPending, Agreed, Limited, Tcb, Throttle};
@@ -294,13 +294,13 @@ impl Tcb {
     pub(crate) fn retransmit(
         &mut self,
         cx: &mut Cx<'_>,
-        index: usize,
+        at: Place,
         max_segs: u32,
         why: RetransmitReason,
     ) -> bool {
-        let Some(entry) = self.rtx.get(index).copied() else { return false };
+        let Some(entry) = self.rtx.get(at).copied() else { return false };
         if entry.is(Marks::SYN) && self.state != TcpState::Established {
-            return self.retransmit_syn(cx, index);
+            return self.retransmit_syn(cx, at);
         }
         let mss = self.current_mss();
         let mut room = self.window_end() - entry.seq;
@@ -320,16 +320,16 @@ impl Tcb {
             entry.len() - u32::from(entry.is(Marks::FIN)) - u32::from(entry.is(Marks::SYN))
         };
         if data(&entry) as usize > limit {
-            self.rtx.split(index, entry.seq + limit as u32);
+            self.rtx.split(at, entry.seq + limit as u32);
         }
         let before = self.rtx.packets_out;
-        self.rtx.resize(index, mss as u16);
+        self.rtx.resize(at, mss as u16);
         if !self.has(Agreed::SACK) {
             // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
             let fewer = before.saturating_sub(self.rtx.packets_out);
             self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
         }
-        let Some(entry) = self.rtx.get(index).copied() else { return false };
+        let Some(entry) = self.rtx.get(at).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
         let seq = entry.seq + u32::from(entry.is(Marks::SYN));
@@ -340,10 +340,10 @@ impl Tcb {
         cx.tcp.retrans_segs += u64::from(packets);
         self.recovery.total_retrans += packets;
         self.recovery.bytes_retrans += len as u64;
-        self.rtx.sent_again(index, cx.now, stamp);
+        self.rtx.sent_again(at, cx.now, stamp);
         if why == RetransmitReason::LossProbe {
             // Nothing is taken to be lost yet: the probe belongs to no recovery.
-            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            self.rtx.mark(at, Marks::empty(), Marks::RETRANS);
             return true;
         }
         self.recovery.retrans_stamp.get_or_insert(cx.now);
@@ -359,16 +359,10 @@ impl Tcb {
         }
         let mss = self.current_mss();
         let max_segs = self.max_large_segments(cx, mss);
-        let mut index = self.recovery.retransmit_hint.map_or(0, |hint| self.rtx.position(hint));
         let mut rearm = false;
-        while let Some(entry) = self.rtx.get(index).copied() {
-            self.recovery.retransmit_hint = Some(entry.seq);
+        while let Some(at) = self.rtx.next_unsent() {
             if self.rtx.retrans_out >= self.rtx.lost_out {
                 break;
-            }
-            if !entry.is(Marks::LOST) || entry.is(Marks::SACKED | Marks::RETRANS) {
-                index += 1;
-                continue;
             }
             let quota = self.cs.cwnd.saturating_sub(self.rtx.in_flight());
             if quota == 0 || self.is_paced(cx) || self.is_throttled(cx) {
@@ -378,10 +372,10 @@ impl Tcb {
                 CaState::Loss => RetransmitReason::SlowStart,
                 _ => RetransmitReason::Fast,
             };
-            if !self.retransmit(cx, index, quota.min(max_segs), why) {
+            if !self.retransmit(cx, at, quota.min(max_segs), why) {
                 break;
             }
-            let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
+            let packets = self.rtx.get(at).map_or(0, |entry| u32::from(entry.packets));
             match why {
                 RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += u64::from(packets),
                 _ => cx.ext.tcp_fast_retrans += u64::from(packets),
@@ -389,8 +383,8 @@ impl Tcb {
             if self.cs.in_cwnd_reduction() {
                 self.recovery.prr_out += packets;
             }
-            rearm |= index == 0 && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
-            index += 1;
+            let is_first = at == self.rtx.first_place();
+            rearm |= is_first && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
         }
         if rearm {
             self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + self.rto()));

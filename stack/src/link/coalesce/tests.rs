@@ -4,7 +4,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::segment::segment;
+use crate::packet::segment::{Sums, segment};
 use crate::packet::segment::stream::{Stream, streams};
 use crate::wire::ethernet::HEADER_LEN as ETHERNET;
 use crate::wire::ipv4::HEADER_LEN as IP;
@@ -42,7 +42,7 @@ fn split(packets: Vec<Packet>) -> Vec<Vec<u8>> {
         packet.pull(ETHERNET);
         packet.mark_network();
         packet.push(ETHERNET);
-        segment(packet, &mut pool, |mut piece| {
+        segment(packet, &mut pool, Sums::Later, |mut piece| {
             piece.finish_checksum();
             frames.push(piece.bytes().to_vec());
         })
