@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         }
     };
     control::place::remember_user();
-    start_log(command.log_level());
+    start_log(command.verbose());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
@@ -58,10 +58,10 @@ fn main() -> ExitCode {
         Command::Ip(args) => ip::run(args),
         Command::Top(args) => top::run(args),
         Command::Tcping(args) => tcping::run(args),
-        Command::Iperf3(args) => iperf3::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Nc(args) => nc::run(args),
         Command::Http(args) => http::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -80,28 +80,27 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Of what the run makes itself; none when it asks a stack that runs.
+    /// How the stack is joined to a network, if it is a stack of ours.
     fn network(&self) -> Option<&NetworkArgs> {
-        match self {
-            Command::Ping(args) => Some(&args.network),
-            Command::Arping(args) => Some(&args.network),
-            Command::Trace(args) => Some(&args.network),
-            Command::Tcping(args) => Some(&args.network),
-            Command::Serve(args) => Some(&args.network),
-            Command::Nc(args) => Some(&args.network),
-            Command::Http(args) => Some(&args.network),
-            Command::Iperf3(args) => Some(&args.network),
-            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => None,
-        }
+        Some(match self {
+            Command::Ping(args) => &args.network,
+            Command::Arping(args) => &args.network,
+            Command::Trace(args) => &args.network,
+            Command::Tcping(args) => &args.network,
+            Command::Serve(args) => &args.network,
+            Command::Nc(args) => &args.network,
+            Command::Http(args) => &args.network,
+            Command::Iperf3(args) => &args.network,
+            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => return None,
+        })
     }
 
     /// How much of what goes on is told.
-    fn log_level(&self) -> u8 {
-        let verbose = self.network().map_or(0, |network| network.verbose);
+    fn verbose(&self) -> u8 {
         match self {
             // Its first -v is about connections, as nc's is.
-            Command::Nc(_) => verbose.saturating_sub(1),
-            _ => verbose,
+            Command::Nc(args) => args.network.verbose.saturating_sub(1),
+            command => command.network().map_or(0, |network| network.verbose),
         }
     }
 }

@@ -60,8 +60,8 @@ Examples:
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
-  tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
   tapping serve --http 80=. --exec curl -s http://10.0.0.2/
+  tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -84,14 +84,14 @@ pub enum Command {
     Top(top::TopArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
-    /// Measure throughput, with iperf3's protocol
-    Iperf3(Iperf3Args),
     /// Serve echo, discard, chargen and files by HTTP
     Serve(ServeArgs),
     /// Standard input and output over TCP or UDP
     Nc(NcArgs),
     /// Fetch something by HTTP
     Http(HttpArgs),
+    /// Measure throughput, with iperf3's protocol
+    Iperf3(Iperf3Args),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.

@@ -68,8 +68,12 @@ impl Online {
         if let Some(capture) = &capture {
             device = Box::new(Capture::new(device, capture.file()));
         }
-        let builder = builder(device, plan.addr, seed, Who::Here, &link_name).mtu(mtu);
-        let (net, driver) = builder.catch_signals().build().map_err(loop_error)?;
+        let (net, driver) = builder(device, plan.addr, seed, Who::Here, &link_name)
+            .mtu(mtu)
+            .busy_poll(plan.busy_poll.unwrap_or_default())
+            .catch_signals()
+            .build()
+            .map_err(loop_error)?;
         let mut online =
             Online { driver, net, link_name, privately, peer, capture, _restore: restore };
         online.add_routes(plan)?;

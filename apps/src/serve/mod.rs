@@ -21,6 +21,7 @@ use tapping_drivers::aio::{TcpListener, TcpStream, UdpSocket};
 use tapping_drivers::net::{Net, Shutdown};
 
 use crate::cli::serve::{HttpService, ServeArgs};
+use crate::control;
 use crate::failure::{Failure, Stop, say};
 use crate::network::Online;
 use crate::plan::Plan;
@@ -51,6 +52,7 @@ pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
     }
     let net = online.net().clone();
     let server = Server::start(&net, &services, args.max_connections)?;
+    let control = control::serve(args.control.control.as_ref(), "serve", &net)?;
     let program = Program::start(&args.exec)?;
     if program.is_none() {
         let mut out = io::stdout().lock();
@@ -60,6 +62,7 @@ pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
     }
     let status = online.block_on(async {
         let status = exec::run(program, &net).await;
+        drop(control);
         server.stop(&net).await;
         status
     })?;
