@@ -6,6 +6,7 @@
 
 mod configure;
 mod multicast;
+mod snapshot;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -14,6 +15,10 @@ mod transmit;
 mod udp;
 
 pub use configure::ConfigError;
+pub use snapshot::{
+    LinkSnapshot, NeighbourSnapshot, RoutePage, SocketCursor, SocketPage, SocketQuery,
+    SocketSnapshot, SocketTimer, SocketTimerKind,
+};
 pub use tcp::Shutdown;
 
 use alloc::boxed::Box;
@@ -126,8 +131,10 @@ impl Stack {
                 break;
             }
             crate::tcp::look_ahead(&self.core, &ahead, ethernet);
-            for frame in ahead.drain(..) {
-                coalescer.push(frame, ethernet, &mut self.core.pool);
+            let mut batch = ahead.drain(..);
+            while let Some(frame) = batch.next() {
+                let follow = batch.len() + frames.size_hint().0;
+                coalescer.push(frame, ethernet, follow, &mut self.core.pool);
                 while let Some(ready) = coalescer.poll() {
                     self.handle_ready(now, link, ready);
                 }
@@ -179,6 +186,7 @@ impl Stack {
         self.advance(now);
         let frame = self.link_mut(link)?.queue.pop_front()?;
         self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
+        self.core.make_room();
         self.resume_tcp();
         Some(frame)
     }

@@ -168,6 +168,11 @@ impl<T> Slab<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// One more than the highest number that there may be.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         match self.free.pop() {
             Some(index) => {
@@ -245,6 +250,16 @@ impl TcpSockets {
     /// How many sockets there are, orphans included.
     pub(crate) fn len(&self) -> usize {
         self.slots.len - self.slots.free.len()
+    }
+
+    /// How many places there are for sockets.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len
+    }
+
+    /// The socket in a place.
+    pub(crate) fn at(&self, index: u32) -> Option<(SocketId, &TcpSocket)> {
+        self.slots.socket(index).map(|socket| (socket.id(), socket))
     }
 
     /// A name for a new socket; [`fill`](Self::fill) makes it valid.

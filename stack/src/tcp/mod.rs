@@ -40,7 +40,7 @@ mod recv_buf;
 pub mod rtt;
 mod rtx_queue;
 mod segment;
-mod send_buf;
+pub(crate) mod send_buf;
 mod socket;
 mod sparse;
 pub mod state;
@@ -72,6 +72,7 @@ use crate::packet::{LinkId, Packet, PacketPool};
 use crate::socket::SocketId;
 use crate::stats::{TcpExtMib, TcpMib};
 use crate::time::Instant;
+use crate::wire::seq::SeqNumber;
 use config::TcpConfig;
 use event::TcpEvent;
 use send_buf::ChunkPool;
@@ -89,6 +90,19 @@ pub(crate) struct Outgoing {
     pub(crate) pmtu: PmtuDiscovery,
     /// Identification; IPv4 chooses when `None`.
     pub(crate) ident: Option<u16>,
+    /// The payload, when `packet` has only room for it yet.
+    pub(crate) payload: Option<Payload>,
+}
+
+/// The payload of a large segment, which stays in the send buffer until its way is known: from there
+/// it is copied once, whole or cut, as the link wants it. It is to be copied before the connection
+/// learns anything new.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    /// The connection's place in the table.
+    pub(crate) index: u32,
+    pub(crate) seq: SeqNumber,
+    pub(crate) len: usize,
 }
 
 /// What a connection needs of its surroundings.
