@@ -133,6 +133,8 @@ pub struct TcpConfig {
     pub base_mss: u16,
     /// `tcp_mtu_probing` = 1: detect black holes of path MTU discovery (RFC 4821 §7.7).
     pub mtu_probing: bool,
+    /// `tcp_retrans_collapse`: small segments are joined when they are sent again.
+    pub retrans_collapse: bool,
     /// `tcp_invalid_ratelimit`: between answers to segments out of the window.
     pub invalid_ratelimit: Duration,
     /// `tcp_challenge_ack_limit`: challenge ACKs of the whole stack per second.
@@ -200,6 +202,7 @@ impl Default for TcpConfig {
             min_snd_mss: 48,
             base_mss: 1024,
             mtu_probing: false,
+            retrans_collapse: true,
             invalid_ratelimit: Duration::from_millis(500),
             challenge_ack_limit: u32::MAX,
             comp_sack_nr: 44,

@@ -32,6 +32,7 @@ pub mod options;
 mod output;
 mod rack;
 pub mod rate;
+mod records;
 mod recovery;
 mod recv_buf;
 pub mod rtt;
@@ -45,6 +46,7 @@ mod tcb;
 mod text;
 mod timer;
 mod timewait;
+mod urgent;
 mod window;
 
 pub(crate) use connect::Start;

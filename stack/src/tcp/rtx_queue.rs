@@ -35,6 +35,8 @@ bitflags::bitflags! {
         const FIN = 32;
         /// It ends with PSH.
         const PSH = 64;
+        /// It ends a record: nothing is joined to it (`MSG_EOR`).
+        const EOR = 128;
     }
 }
 
@@ -167,7 +169,7 @@ impl RtxQueue {
         self.subtract(&first);
         let mut rest = first;
         first.end = at;
-        first.marks.remove(Marks::FIN | Marks::PSH);
+        first.marks.remove(Marks::FIN | Marks::PSH | Marks::EOR);
         rest.seq = at;
         rest.marks.remove(Marks::SYN);
         first.count();
@@ -176,6 +178,33 @@ impl RtxQueue {
         self.add(&rest);
         self.entries[index] = first;
         self.entries.insert(index + 1, rest);
+    }
+
+    /// Joins the entry with those behind it to one of at most `limit` bytes, which must not end
+    /// beyond `window_end`. All are single packets that the peer does not have, and only the last
+    /// may end a record (Linux `tcp_retrans_try_collapse`).
+    pub(crate) fn collapse(&mut self, index: usize, limit: u32, window_end: SeqNumber) {
+        let Some(mut first) = self.entries.get(index).copied() else { return };
+        while !first.is(Marks::SYN | Marks::SACKED | Marks::EOR) && first.packets == 1 {
+            let Some(next) = self.entries.get(index + 1).copied() else { return };
+            let data = next.end.since(first.seq) - u32::from(next.is(Marks::FIN));
+            if next.packets > 1
+                || next.is(Marks::SACKED)
+                || data > limit
+                || next.end.gt(window_end)
+            {
+                return;
+            }
+            self.subtract(&first);
+            self.subtract(&next);
+            first.end = next.end;
+            first.mss = first.mss.max(next.mss);
+            first.marks |= next.marks & (Marks::FIN | Marks::PSH | Marks::EOR | Marks::EVER_RETRANS);
+            first.count();
+            self.add(&first);
+            self.entries[index] = first;
+            self.entries.remove(index + 1);
+        }
     }
 
     /// Counts a segment anew for another MSS (Linux `tcp_init_tso_segs`).

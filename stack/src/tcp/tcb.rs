@@ -5,6 +5,7 @@ use super::config::TcpConfig;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
+use super::records::Records;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
 use super::rtx_queue::{Marks, RtxQueue};
@@ -13,6 +14,7 @@ use super::send_buf::SendBuffer;
 use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
+use super::urgent::Urgent;
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNumber;
@@ -248,6 +250,8 @@ pub(crate) struct Tcb {
     pub(crate) fin_queued: bool,
     /// Urgent data ends here (`snd_up`).
     pub(crate) snd_up: SeqNumber,
+    /// Where no segment may go beyond (`MSG_EOR`).
+    pub(crate) records: Records,
     pub(crate) send: SendBuffer,
     pub(crate) send_limit: usize,
     pub(crate) rtx: RtxQueue,
@@ -288,8 +292,8 @@ pub(crate) struct Tcb {
     pub(crate) scaling_ratio: u8,
     /// What of it counts in the memory of all connections.
     pub(crate) charged: usize,
-    /// Where urgent data of the peer's ends, if there is some (RFC 6093).
-    pub(crate) rcv_up: Option<SeqNumber>,
+    /// The urgent byte of the peer's, if there is one (RFC 6093).
+    pub(crate) urgent: Option<Urgent>,
     pub(crate) rx: ReceiveQueue,
     pub(crate) duplicate: Option<crate::wire::tcp_options::SackBlock>,
     pub(crate) ack: AckState,
@@ -387,6 +391,7 @@ impl Tcb {
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
+            records: Records::default(),
             send: SendBuffer::default(),
             send_limit: options.send_limit(config),
             rtx: RtxQueue::default(),
@@ -412,7 +417,7 @@ impl Tcb {
             receive_limit: options.receive_limit(config),
             scaling_ratio: 128,
             charged: 0,
-            rcv_up: None,
+            urgent: None,
             rx: ReceiveQueue::default(),
             duplicate: None,
             ack: AckState {
@@ -509,6 +514,16 @@ impl Tcb {
     /// One past the data that the application has written, FIN not counted.
     pub(crate) fn data_end(&self) -> SeqNumber {
         self.write_seq - u32::from(self.fin_queued)
+    }
+
+    /// One past the data that may share a segment with the next byte to send.
+    pub(crate) fn record_end(&self) -> SeqNumber {
+        self.records.first().map_or(self.data_end(), |record| record.end)
+    }
+
+    /// Bytes of memory that what is written and not acknowledged takes.
+    pub(crate) fn send_memory(&self) -> usize {
+        self.send.len() + self.records.memory()
     }
 
     /// Numbers not sent yet, FIN counted.

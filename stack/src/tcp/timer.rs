@@ -360,11 +360,12 @@ impl Tcb {
         let room = self.window_end() - self.snd_nxt;
         if self.has_unsent() && room > 0 {
             let mss = self.current_mss();
-            let data = self.data_end().since(self.snd_nxt) as usize;
+            let data = self.record_end().since(self.snd_nxt) as usize;
             let len = data.min(room as usize).min(mss);
             self.push_seq = self.snd_nxt + len as u32;
             self.send_new(cx, len, mss, why);
         } else {
+            self.send_urgent_probe(cx, why);
             self.send_probe(cx, why);
         }
     }

@@ -133,6 +133,7 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_mtu_probing" => tcp.mtu_probing = on,
         "tcp_base_mss" => tcp.base_mss = number as u16,
         "tcp_min_snd_mss" => tcp.min_snd_mss = number as u16,
+        "tcp_retrans_collapse" => tcp.retrans_collapse = on,
         "tcp_invalid_ratelimit" => tcp.invalid_ratelimit = Duration::from_millis(number as u64),
         "tcp_rto_max_ms" => tcp.rto_max = Duration::from_millis(number as u64),
         "tcp_notsent_lowat" => tcp.notsent_lowat = number,
@@ -302,13 +303,15 @@ impl Endpoint {
                 return Ok(Outcome::Value(i64::from(new)));
             }
             Op::Connect { port } => return self.connect(now, socket, port.unwrap_or(8080)),
-            Op::Send { len, more } => return self.send(now, socket, *len, *more),
+            Op::Disconnect => stack.disconnect(now, id)?,
+            Op::Send { len, flags } => return self.send(now, socket, *len, *flags),
             Op::SendTo { len } => {
                 let peer = SocketAddr::new(PEER.into(), 40_000);
                 stack.send_to(now, id, peer, &payload(0, *len))?;
                 return Ok(Outcome::Value(*len as i64));
             }
             Op::Receive { len, peek } => return self.receive(now, socket, *len, *peek),
+            Op::ReceiveUrgent { peek } => return urgent(stack, id, *peek),
             Op::Shutdown { read, write } => {
                 let how = match (read, write) {
                     (true, true) => Shutdown::Both,
@@ -371,13 +374,12 @@ impl Endpoint {
         now: Instant,
         socket: &mut Socket,
         len: usize,
-        more: bool,
+        flags: SendFlags,
     ) -> Result<Outcome, SocketError> {
         if socket.udp {
             let sent = self.stack.send(now, socket.id, &payload(0, len))?;
             return Ok(Outcome::Value(sent as i64));
         }
-        let flags = if more { SendFlags::MORE } else { SendFlags::empty() };
         let done = core::mem::take(&mut socket.sending);
         let data = payload(socket.written, len - done);
         let sent = match self.stack.send_with_flags(now, socket.id, &data, flags) {
@@ -411,16 +413,36 @@ impl Endpoint {
             return Ok(checked(received.min(len), fits));
         }
         let mut buffer = vec![0; len];
+        // Reading passes over the urgent byte, once all before it has been read.
+        let is_hole = self.stack.is_at_mark(socket.id)?
+            && !self.stack.tcp_options(socket.id)?.oob_inline;
+        let start = socket.read + u64::from(is_hole);
         let received = match peek {
             true => self.stack.peek(socket.id, &mut buffer)?,
-            false => self.stack.receive(now, socket.id, &mut buffer)?,
+            false => {
+                let received = self.stack.receive(now, socket.id, &mut buffer);
+                // Also when nothing is behind it.
+                if is_hole && !self.stack.is_at_mark(socket.id)? {
+                    socket.read = start;
+                }
+                received?
+            }
         };
-        let fits = buffer.get(..received) == Some(&payload(socket.read, received)[..]);
+        let fits = buffer.get(..received) == Some(&payload(start, received)[..]);
         if !peek {
-            socket.read += received as u64;
+            socket.read = start + received as u64;
         }
         Ok(checked(received, fits))
     }
+}
+
+/// The urgent byte; what the pattern has there is not known here.
+fn urgent(stack: &mut Stack, id: SocketId, peek: bool) -> Result<Outcome, SocketError> {
+    let byte = match peek {
+        true => stack.peek_urgent(id)?,
+        false => stack.receive_urgent(id)?,
+    };
+    Ok(Outcome::Value(byte.is_some().into()))
 }
 
 fn checked(received: usize, fits: bool) -> Outcome {
@@ -498,7 +520,10 @@ fn get(
     expected: &str,
 ) -> Result<Outcome, SocketError> {
     let actual = match name {
-        "SIOCINQ" | "FIONREAD" => stack.peek(id, &mut vec![0; 1 << 20]).map_or(0, |len| len as i64),
+        "SIOCINQ" | "FIONREAD" => stack.unread(id)? as i64,
+        "SIOCOUTQ" => stack.unacknowledged(id)? as i64,
+        "SIOCOUTQNSD" => stack.unsent(id)? as i64,
+        "SIOCATMARK" => stack.is_at_mark(id)?.into(),
         "SO_ERROR" => i64::from(stack.take_error(id)?.map_or(0, SocketError::errno)),
         "SO_SNDBUF" => stack.tcp_info(id)?.buffers.0 as i64,
         "SO_RCVBUF" => stack.tcp_info(id)?.buffers.1 as i64,
@@ -524,6 +549,7 @@ fn poll(readiness: Readiness, events: &[String], ready: &[String]) -> Outcome {
     let mut actual = Vec::new();
     for (name, is) in [
         ("POLLIN", readiness.contains(Readiness::READABLE)),
+        ("POLLPRI", readiness.contains(Readiness::PRIORITY)),
         ("POLLOUT", readiness.contains(Readiness::WRITABLE)),
         ("POLLERR", readiness.contains(Readiness::ERROR)),
         ("POLLHUP", readiness.contains(closed)),
