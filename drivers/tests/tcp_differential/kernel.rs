@@ -113,7 +113,10 @@ impl Kernel {
                 return Ok(Outcome::Value(new.into()));
             }
             Op::Connect { port } => return socket.connect(PEER, port.unwrap_or(8080)),
-            Op::Disconnect => net::connect_unspec(&socket.fd)?,
+            Op::Disconnect => {
+                net::connect_unspec(&socket.fd)?;
+                (socket.written, socket.read) = (0, 0);
+            }
             Op::Send { len, flags: wanted } => {
                 let mut flags = SendFlags::NOSIGNAL;
                 for (flag, name) in [

@@ -283,7 +283,8 @@ impl Tcb {
         // TCP_NODELAY sends what waits, corked or not, each time that it is set.
         let hurried = options.nodelay && (!old.nodelay || options == *old);
         if connected && (uncorked || hurried) {
-            self.push_pending(cx, Nagle::Off);
+            // What a cork held still waits for what Nagle has it wait for.
+            self.push_pending(cx, if options.nodelay { Nagle::Off } else { Nagle::Options });
         }
         match quickack {
             Some(true) => {

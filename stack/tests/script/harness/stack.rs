@@ -36,13 +36,15 @@ struct Socket {
     connecting: bool,
     written: u64,
     read: u64,
+    /// All before the urgent byte had been read when it was read last.
+    at_mark: bool,
     /// What a write that blocks has written.
     sending: usize,
 }
 
 impl Socket {
     fn new(id: SocketId, udp: bool) -> Self {
-        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0, sending: 0 }
+        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0, at_mark: false, sending: 0 }
     }
 }
 
@@ -303,7 +305,10 @@ impl Endpoint {
                 return Ok(Outcome::Value(i64::from(new)));
             }
             Op::Connect { port } => return self.connect(now, socket, port.unwrap_or(8080)),
-            Op::Disconnect => stack.disconnect(now, id)?,
+            Op::Disconnect => {
+                stack.disconnect(now, id)?;
+                *socket = Socket { non_blocking: socket.non_blocking, ..Socket::new(id, socket.udp) };
+            }
             Op::Send { len, flags } => return self.send(now, socket, *len, *flags),
             Op::SendTo { len } => {
                 let peer = SocketAddr::new(PEER.into(), 40_000);
@@ -412,25 +417,20 @@ impl Endpoint {
             self.stack.recycle(packet);
             return Ok(checked(received.min(len), fits));
         }
+        socket.at_mark |= self.stack.is_at_mark(socket.id)?;
         let mut buffer = vec![0; len];
-        // Reading passes over the urgent byte, once all before it has been read.
-        let is_hole = self.stack.is_at_mark(socket.id)?
-            && !self.stack.tcp_options(socket.id)?.oob_inline;
-        let start = socket.read + u64::from(is_hole);
         let received = match peek {
             true => self.stack.peek(socket.id, &mut buffer)?,
-            false => {
-                let received = self.stack.receive(now, socket.id, &mut buffer);
-                // Also when nothing is behind it.
-                if is_hole && !self.stack.is_at_mark(socket.id)? {
-                    socket.read = start;
-                }
-                received?
-            }
+            false => self.stack.receive(now, socket.id, &mut buffer)?,
         };
-        let fits = buffer.get(..received) == Some(&payload(start, received)[..]);
+        let holds = |start| buffer.get(..received) == Some(&payload(start, received)[..]);
+        // The urgent byte is passed over, once all before it has been read.
+        let start = socket.read;
+        let hole = socket.at_mark && !holds(start) && holds(start + 1);
+        let fits = hole || holds(start);
+        socket.at_mark = self.stack.is_at_mark(socket.id)?;
         if !peek {
-            socket.read = start + received as u64;
+            socket.read += u64::from(hole) + received as u64;
         }
         Ok(checked(received, fits))
     }
