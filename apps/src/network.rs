@@ -313,6 +313,7 @@ fn open_private(plan: &Plan, host: Ipv4Cidr, mac: MacAddr) -> Opened {
         host_address: Some(host.into()),
         mtu: plan.mtu_or_default(),
         kind: None,
+        offload: true,
     };
     match Sandbox::enter(&config) {
         Ok(sandbox) => {

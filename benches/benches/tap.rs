@@ -108,6 +108,7 @@ fn enter() -> Result<(), SandboxError> {
         host_address: None,
         mtu: 1500,
         kind: Some(SandboxKind::Tap),
+        offload: true,
     })?;
     // A kernel without IPv6 has no router to solicit anyway.
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");

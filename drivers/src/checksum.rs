@@ -14,7 +14,7 @@ pub(crate) fn finish_checksum(frame: &mut [u8], state: ChecksumState) {
 }
 
 /// Where the network header starts, behind any VLAN tags.
-fn network_offset(frame: &[u8]) -> usize {
+pub(crate) fn network_offset(frame: &[u8]) -> usize {
     let mut offset = HEADER_LEN;
     while let Some(ethertype) = frame.get(offset - 2..offset) {
         let ethertype = EtherType(u16::from_be_bytes([ethertype[0], ethertype[1]]));

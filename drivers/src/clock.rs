@@ -1,4 +1,9 @@
-//! The clock that a stack is told the time from.
+//! The clock that a stack is told the time from: `CLOCK_MONOTONIC`.
+//!
+//! It goes on while the process is stopped, as it does for everybody who waits for it, but stands
+//! while the whole machine is suspended. Linux's own TCP has its timers from jiffies, which stand
+//! then, too, so connections outlive a suspension as they do there; with `CLOCK_BOOTTIME` all that
+//! were being retransmitted would time out on waking up.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tapping_stack::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use rustix::io::Errno;
 use tapping_stack::Capabilities;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
@@ -47,7 +48,8 @@ pub trait Device {
     ///
     /// # Errors
     /// With the kind `WouldBlock` the frame has not been sent: keep it and offer it again before
-    /// any other, once the device is ready. With any other kind the frame is lost.
+    /// any other, once the device is ready. The same with `ENOBUFS` and `ENOMEM`, after a while.
+    /// With any other error the frame is lost.
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError>;
 
     /// Frames that it has dropped since it was opened for being longer than it can take.
@@ -64,9 +66,33 @@ pub trait Device {
         false
     }
 
+    /// A second descriptor to poll, for readability: it tells when
+    /// [`poll_change`](Self::poll_change) may have news.
+    fn watch_fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// What has changed about the device since it was last asked, one thing at a time; `None` when
+    /// there is nothing more.
+    fn poll_change(&mut self) -> Option<DeviceChange> {
+        None
+    }
+
     /// Whether the device is there: false once it was removed or the other end was closed. It
     /// does not come back.
     fn is_open(&self) -> bool;
+}
+
+/// What can change about a device while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// Its [`mtu`](Device::mtu) is this now.
+    Mtu(usize),
+    /// It has another [`name`](Device::name). The stack's link keeps its own.
+    Name,
+    /// The other side was taken down or brought up. Down, it drops what it is sent, as an
+    /// interface without carrier does.
+    Up(bool),
 }
 
 /// What a device that exists only in this process is to be called and to take.
@@ -101,6 +127,13 @@ impl TransmitError {
     pub fn is_would_block(&self) -> bool {
         self.error.kind() == io::ErrorKind::WouldBlock
     }
+
+    /// Whether the frame should be offered again after a while: the queue behind the device is full
+    /// or there is no memory (`ENOBUFS`, `ENOMEM`), and nothing tells when that ends.
+    pub fn is_short_of_memory(&self) -> bool {
+        let errno = self.error.raw_os_error();
+        [Errno::NOBUFS, Errno::NOMEM].iter().any(|short| errno == Some(short.raw_os_error()))
+    }
 }
 
 impl<D: Device + ?Sized> Device for Box<D> {
@@ -130,6 +163,12 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn room_is_readable(&self) -> bool {
         (**self).room_is_readable()
+    }
+    fn watch_fd(&self) -> Option<RawFd> {
+        (**self).watch_fd()
+    }
+    fn poll_change(&mut self) -> Option<DeviceChange> {
+        (**self).poll_change()
     }
     fn is_open(&self) -> bool {
         (**self).is_open()

@@ -23,6 +23,9 @@ use crate::error::{DeviceError, plain};
 mod message;
 #[cfg(test)]
 mod tests;
+mod watch;
+
+pub use watch::LinkWatch;
 
 use message::{Attributes, Request, find};
 

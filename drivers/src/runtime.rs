@@ -15,6 +15,13 @@
 //! [`TRANSMIT_BUDGET`] sent before the next has its turn. A device without room keeps its one frame
 //! until it has room again, and what follows stays in the stack's queue. In the steady state nothing
 //! is allocated: buffers go round between the devices and the pool of their stack.
+//!
+//! With [busy polling](Runtime::set_busy_poll) devices are asked again and again for a while before
+//! the loop sleeps, which spares what arrives then the wake-up of a thread (Linux
+//! `net.core.busy_read`).
+//!
+//! A process that was stopped finds timers due that would not have been, had it read what arrived
+//! meanwhile, so the loop reads first after an absence.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -23,16 +30,16 @@ use std::sync::Arc;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use tapping_stack::interface::LinkKind;
-use tapping_stack::time::Instant;
+use tapping_stack::time::{Duration, Instant};
 use tapping_stack::{ConfigError, LinkConfig, LinkId, Stack};
 
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::error::plain;
 
-mod port;
-mod signals;
-mod timer;
+pub(crate) mod port;
+pub(crate) mod signals;
+pub(crate) mod timer;
 
 pub use port::PortStats;
 pub use signals::Signals;
@@ -51,10 +58,14 @@ pub const TRANSMIT_BUDGET: usize = 256;
 const WAKER: Token = Token(0);
 const TIMER: Token = Token(1);
 const SIGNALS: Token = Token(2);
-/// The token of port `n` is this and `n`.
+/// The tokens of port `n` are this and `2 n`, and of its watch one more.
 const FIRST_PORT: usize = 3;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 64;
+/// How often devices are asked while spinning before everything else is.
+const SPINS: usize = 16;
+/// Who has not been here for so long was stopped, or busy with something else.
+const ABSENCE: Duration = Duration::from_millis(100);
 
 /// A stack of a [`Runtime`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,6 +137,10 @@ pub struct Runtime {
     flushed: Turn,
     /// A timer ran in a flush since the last turn.
     flushed_timers: bool,
+    /// How long to spin before sleeping.
+    busy_poll: Option<Duration>,
+    /// When the last turn or flush ended.
+    left: Instant,
 }
 
 impl Runtime {
@@ -150,6 +165,8 @@ impl Runtime {
             ports: Vec::new(),
             flushed: Turn::default(),
             flushed_timers: false,
+            busy_poll: None,
+            left: Instant::ZERO,
         })
     }
 
@@ -166,6 +183,12 @@ impl Runtime {
     /// What other threads end a sleep with.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// From now on a turn asks devices for so long before it sleeps; not at all with `None`, as in
+    /// the beginning. It keeps a processor busy.
+    pub fn set_busy_poll(&mut self, spin: Option<Duration>) {
+        self.busy_poll = spin;
     }
 
     /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end a turn instead of the process, until this
@@ -225,16 +248,11 @@ impl Runtime {
         })?;
         let free = self.ports.iter().position(Port::is_detached);
         let index = free.unwrap_or(self.ports.len());
-        let port = Port::new(stack.0, link, Box::new(device));
-        if let Some(fd) = port.raw_fd() {
-            let token = Token(FIRST_PORT + index);
-            if let Err(error) =
-                self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
-            {
-                // A link that is not there cannot fail to be removed.
-                let _ = self.stacks[stack.0].remove_link(now, link);
-                return Err(error.into());
-            }
+        let port: Port = Port::new(stack.0, link, Box::new(device));
+        if let Err(error) = self.register(&port, index) {
+            // A link that is not there cannot fail to be removed.
+            let _ = self.stacks[stack.0].remove_link(now, link);
+            return Err(error.into());
         }
         match free {
             Some(index) => self.ports[index] = port,
@@ -247,10 +265,7 @@ impl Runtime {
     pub fn detach(&mut self, stack: StackId, link: LinkId) -> Option<Box<dyn Device>> {
         let now = self.now();
         let port = self.ports.iter_mut().find(|port| port.is(stack.0, link))?;
-        if let Some(fd) = port.raw_fd() {
-            // One that is closed has been taken off already.
-            let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
-        }
+        deregister(&self.poll, port);
         let device = port.detach(&mut self.stacks[stack.0]);
         let _ = self.stacks[stack.0].remove_link(now, link);
         device
@@ -258,7 +273,7 @@ impl Runtime {
 
     /// The device on a link.
     pub fn device(&self, stack: StackId, link: LinkId) -> Option<&dyn Device> {
-        self.ports.iter().find(|port| port.is(stack.0, link))?.device()
+        self.ports.iter().find(|port| port.is(stack.0, link))?.device().map(|device| &**device)
     }
 
     /// Counters of the device on a link.
@@ -275,7 +290,12 @@ impl Runtime {
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Turn> {
         let mut turn = std::mem::take(&mut self.flushed);
         let flushed = turn.is_eventful() | std::mem::take(&mut self.flushed_timers);
-        let now = self.now();
+        let mut now = self.now();
+        if now - self.left > ABSENCE {
+            self.poll(Some(Duration::ZERO), &mut turn)?;
+            self.receive(&mut turn);
+            now = self.now();
+        }
         // What a timer did, or the loopback brought, may be what the caller waits for.
         let ran = self.run_timers(now);
         self.transmit(now, &mut turn);
@@ -288,6 +308,7 @@ impl Runtime {
         self.run_timers(now);
         self.transmit(now, &mut turn);
         turn.deadline = deadline.is_some_and(|deadline| now >= deadline);
+        self.left = now;
         Ok(turn)
     }
 
@@ -300,6 +321,7 @@ impl Runtime {
     pub fn flush(&mut self) -> io::Result<()> {
         let mut turn = std::mem::take(&mut self.flushed);
         let now = self.now();
+        self.left = now;
         self.flushed_timers |= self.run_timers(now);
         self.transmit(now, &mut turn);
         let polled = self.wait(None, true, &mut turn);
@@ -358,7 +380,7 @@ impl Runtime {
     fn settle(&mut self, index: usize, now: Instant, turn: &mut Turn) {
         let port = &mut self.ports[index];
         if let Some((fd, interest)) = port.new_interest() {
-            let token = Token(FIRST_PORT + index);
+            let token = Token(FIRST_PORT + 2 * index);
             let changed = self.poll.registry().reregister(&mut SourceFd(&fd), token, interest);
             if changed.is_err() {
                 // Without word of room there would be none ever.
@@ -367,9 +389,7 @@ impl Runtime {
         }
         if port.has_closed() {
             turn.closed += 1;
-            if let Some(fd) = port.raw_fd() {
-                let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
-            }
+            deregister(&self.poll, port);
             let stack = &mut self.stacks[port.stack()];
             port.close(stack);
             // A link that the stack's owner has removed is down enough.
@@ -379,23 +399,68 @@ impl Runtime {
 
     /// Sleeps until an event, unless `busy`, and notes the events.
     fn wait(&mut self, deadline: Option<Instant>, busy: bool, turn: &mut Turn) -> io::Result<()> {
-        let mut no_sleep = busy;
-        if !busy {
-            let timeouts = self.stacks.iter().filter_map(Stack::poll_timeout);
-            if let Some(wake) = timeouts.chain(deadline).min() {
-                if wake <= self.now() {
-                    no_sleep = true;
-                } else {
-                    self.timer.arm(&self.clock, wake)?;
+        if busy {
+            return self.poll(Some(Duration::ZERO), turn).map(drop);
+        }
+        let timeouts = self.stacks.iter().filter_map(Stack::poll_timeout);
+        let mut wake = timeouts.chain(deadline).min();
+        if let Some(patience) = self.ports.iter().filter_map(Port::patience).min() {
+            let retry = self.now() + patience;
+            wake = Some(wake.map_or(retry, |wake| wake.min(retry)));
+        }
+        if let Some(spin) = self.busy_poll
+            && self.spin(spin, wake, turn)?
+        {
+            return Ok(());
+        }
+        if let Some(wake) = wake {
+            if wake <= self.now() {
+                return self.poll(Some(Duration::ZERO), turn).map(drop);
+            }
+            self.timer.arm(&self.clock, wake)?;
+        }
+        self.poll(None, turn).map(drop)
+    }
+
+    /// Asks devices, and now and then everything else, until there is something, but no longer than
+    /// `spin` or until `wake`. Returns whether there is something.
+    fn spin(&mut self, spin: Duration, wake: Option<Instant>, turn: &mut Turn) -> io::Result<bool> {
+        let end = self.now() + spin;
+        let end = wake.map_or(end, |wake| wake.min(end));
+        let before = *turn;
+        while self.now() < end {
+            for _ in 0..SPINS {
+                self.ports.iter_mut().for_each(Port::look);
+                self.receive(turn);
+                if turn.received > before.received || turn.closed > before.closed {
+                    return Ok(true);
                 }
+                std::hint::spin_loop();
+            }
+            let events = self.poll(Some(Duration::ZERO), turn)?;
+            if turn.woken || turn.signals != before.signals || events > 0 {
+                return Ok(true);
             }
         }
-        let timeout = no_sleep.then_some(std::time::Duration::ZERO);
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
+        Ok(false)
+    }
+
+    /// Waits for events and notes them; returns how many there were.
+    fn poll(&mut self, timeout: Option<Duration>, turn: &mut Turn) -> io::Result<usize> {
+        let mut timeout = timeout;
+        loop {
+            match self.poll.poll(&mut self.events, timeout) {
+                Ok(()) => break,
+                // A signal, or the process was stopped and goes on. What has come by now counts.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    timeout = Some(Duration::ZERO);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let mut count = 0;
         for event in &self.events {
+            count += 1;
             match event.token() {
                 WAKER => turn.woken = true,
                 TIMER => self.timer.fired(),
@@ -405,15 +470,38 @@ impl Runtime {
                     }
                 }
                 Token(token) => {
-                    if let Some(port) = self.ports.get_mut(token - FIRST_PORT) {
-                        port.ready();
+                    let (index, watch) = ((token - FIRST_PORT) / 2, (token - FIRST_PORT) % 2 == 1);
+                    let Some(port) = self.ports.get_mut(index) else { continue };
+                    match watch {
+                        true => port.follow(&mut self.stacks[port.stack()]),
+                        false => port.ready(),
                     }
                 }
+            }
+        }
+        Ok(count)
+    }
+
+    fn register(&self, port: &Port, index: usize) -> io::Result<()> {
+        let registry = self.poll.registry();
+        for (n, fd) in [port.raw_fd(), port.watch_fd()].into_iter().enumerate() {
+            let Some(fd) = fd else { continue };
+            let token = Token(FIRST_PORT + 2 * index + n);
+            if let Err(error) = registry.register(&mut SourceFd(&fd), token, Interest::READABLE) {
+                deregister(&self.poll, port);
+                return Err(error);
             }
         }
         Ok(())
     }
 }
 
+/// What is not registered, or not any more, is no harm.
+fn deregister(poll: &Poll, port: &Port) {
+    for fd in [port.raw_fd(), port.watch_fd()].into_iter().flatten() {
+        let _ = poll.registry().deregister(&mut SourceFd(&fd));
+    }
+}
+
 /// The descriptor and what to wait for on it.
-type NewInterest = (RawFd, Interest);
+pub(crate) type NewInterest = (RawFd, Interest);

@@ -18,7 +18,7 @@ use crate::error::{DeviceError, MAX_NAME_LEN, check_interface_name, plain};
 use crate::namespace::{self, IdMaps};
 use crate::netlink::{LinkInfo, Netlink, NetlinkError};
 use crate::packet_socket::{PacketSocket, disable_offloads};
-use crate::tap::Tap;
+use crate::tap::{Offloads, TapConfig};
 
 /// How the stack is joined to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct SandboxConfig {
     pub mtu: u32,
     /// How to join the stack; without a choice by TAP where that can be opened.
     pub kind: Option<SandboxKind>,
+    /// Whether a TAP is to leave checksums and cutting to the other side.
+    pub offload: bool,
 }
 
 /// Why there is no sandbox.
@@ -79,6 +81,8 @@ pub struct Sandbox {
     pub device: Box<dyn Device>,
     /// How it is joined to the kernel.
     pub kind: SandboxKind,
+    /// What was obtained of offloads, by a TAP that was to have some.
+    pub offloads: Option<Offloads>,
     /// The kernel's interface.
     pub host: LinkInfo,
 }
@@ -132,7 +136,7 @@ impl Sandbox {
             })?;
         }
         let config = &SandboxConfig { name: config.name.replace("%d", "0"), ..config.clone() };
-        let (kind, device) = match config.kind {
+        let (kind, (device, offloads)) = match config.kind {
             Some(SandboxKind::Tap) => (SandboxKind::Tap, tap(config)?),
             Some(SandboxKind::PacketSocket) => {
                 (SandboxKind::PacketSocket, packet_socket(config, &mut netlink)?)
@@ -162,21 +166,22 @@ impl Sandbox {
             netlink.add_address(host.index, address)?;
         }
         let host = existing(&mut netlink, &host_name)?;
-        Ok(Sandbox { device, kind, host })
+        Ok(Sandbox { device, kind, offloads, host })
     }
 }
 
-fn tap(config: &SandboxConfig) -> Result<Box<dyn Device>, DeviceError> {
-    let mut tap = Tap::open(&config.name, config.mac)?;
+/// The stack's side, and what it obtained of offloads.
+type Joined = (Box<dyn Device>, Option<Offloads>);
+
+fn tap(config: &SandboxConfig) -> Result<Joined, DeviceError> {
+    let mut tap = TapConfig::new(&config.name, config.mac).offload(config.offload).open()?;
     tap.set_mtu(config.mtu)?;
-    Ok(Box::new(tap))
+    let offloads = tap.offloads();
+    Ok((Box::new(tap), offloads))
 }
 
 /// Makes a veth pair whose far end is the stack's. The kernel is kept off that end.
-fn packet_socket(
-    config: &SandboxConfig,
-    netlink: &mut Netlink,
-) -> Result<Box<dyn Device>, DeviceError> {
+fn packet_socket(config: &SandboxConfig, netlink: &mut Netlink) -> Result<Joined, DeviceError> {
     let end = config.name.as_str();
     let host = host_end(end);
     netlink.create_veth(&host, end)?;
@@ -190,7 +195,7 @@ fn packet_socket(
     let index = existing(netlink, end)?.index;
     netlink.set_no_arp(index, true)?;
     netlink.set_up(index, true)?;
-    Ok(Box::new(PacketSocket::open(end, config.mac)?))
+    Ok((Box::new(PacketSocket::open(end, config.mac)?), None))
 }
 
 /// A name for the kernel's end of the pair, as near to the stack's as the length allows.

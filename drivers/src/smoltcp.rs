@@ -1,15 +1,19 @@
 //! Our devices under smoltcp: a [`smoltcp::phy::Device`] over any [`Device`].
+//!
+//! smoltcp knows nothing of offloads: large segments are cut and checksums finished before it gets
+//! them.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
-use tapping_stack::packet::{Packet, PacketPool};
+use tapping_stack::packet::{Packet, PacketPool, segment};
 use tapping_stack::wire::ethernet;
 
-use crate::checksum::finish_checksum;
+use crate::checksum::{finish_checksum, network_offset};
 use crate::device::Device;
 
 /// Free buffers kept, small and large.
@@ -19,6 +23,8 @@ const POOL: (usize, usize) = (256, 16);
 pub struct SmoltcpDevice<D> {
     device: D,
     pool: RefCell<PacketPool>,
+    /// What is left of a large segment that was received.
+    pieces: VecDeque<Packet>,
     /// The frame that the device had no room for.
     pending: Option<Packet>,
     error: Option<io::Error>,
@@ -28,7 +34,7 @@ impl<D: Device> SmoltcpDevice<D> {
     /// Wraps a device.
     pub fn new(device: D) -> Self {
         let pool = RefCell::new(PacketPool::new(POOL.0, POOL.1));
-        SmoltcpDevice { device, pool, pending: None, error: None }
+        SmoltcpDevice { device, pool, pieces: VecDeque::new(), pending: None, error: None }
     }
 
     /// The device.
@@ -41,12 +47,40 @@ impl<D: Device> SmoltcpDevice<D> {
         self.error.take()
     }
 
+    /// The next frame to be received, of those that large segments were cut into.
+    fn next(&mut self) -> Option<Packet> {
+        loop {
+            if let Some(piece) = self.pieces.pop_front() {
+                return Some(piece);
+            }
+            let pool = self.pool.get_mut();
+            let mut packet = match self.device.receive(pool) {
+                Ok(packet) => packet?,
+                Err(error) => {
+                    self.error = Some(error);
+                    return None;
+                }
+            };
+            if packet.meta.gso.is_none() {
+                return Some(packet);
+            }
+            let link = network_offset(packet.bytes()).min(packet.len());
+            packet.pull(link);
+            packet.mark_network();
+            packet.push(link);
+            let pieces = &mut self.pieces;
+            if let Err(packet) = segment(packet, pool, |piece| pieces.push_back(piece)) {
+                pool.put(packet);
+            }
+        }
+    }
+
     /// A token to transmit with, unless a frame still waits for room.
     fn token(&mut self) -> Option<TxToken<'_, D>> {
         if let Some(packet) = self.pending.take() {
             send(&mut self.device, &self.pool, &mut self.pending, &mut self.error, packet);
         }
-        let SmoltcpDevice { device, pool, pending, error } = self;
+        let SmoltcpDevice { device, pool, pending, error, .. } = self;
         pending.is_none().then_some(TxToken { device, pool, pending, error })
     }
 }
@@ -70,16 +104,10 @@ impl<D: Device> phy::Device for SmoltcpDevice<D> {
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, D>)> {
         // Only what can be answered is received.
         self.token()?;
-        let mut packet = match self.device.receive(self.pool.get_mut()) {
-            Ok(packet) => packet?,
-            Err(error) => {
-                self.error = Some(error);
-                return None;
-            }
-        };
+        let mut packet = self.next()?;
         let state = packet.meta.checksum;
         finish_checksum(packet.bytes_mut(), state);
-        let SmoltcpDevice { device, pool, pending, error } = self;
+        let SmoltcpDevice { device, pool, pending, error, .. } = self;
         Some((RxToken { packet, pool }, TxToken { device, pool, pending, error }))
     }
 

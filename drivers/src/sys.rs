@@ -193,6 +193,18 @@ pub(crate) fn recv_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<R
     Ok(Received { len: result as usize, truncated: message.msg_flags & libc::MSG_TRUNC != 0, aux })
 }
 
+/// A request about the interface called `name` (netdevice(7)).
+fn interface_request(name: &str) -> libc::ifreq {
+    // SAFETY: `ifreq` is plain data for which all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    // The last byte stays zero.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
 /// One `ETHTOOL_S*` command with a value, on the interface called `name` (netdevice(7),
 /// `linux/ethtool.h`).
 pub(crate) fn ethtool_set(
@@ -202,17 +214,39 @@ pub(crate) fn ethtool_set(
     value: u32,
 ) -> io::Result<()> {
     let mut argument = EthtoolValue { cmd: command, data: value };
-    // SAFETY: `ifreq` is plain data for which all zeroes is a value.
-    let mut request: libc::ifreq = unsafe { zeroed() };
-    // The last byte stays zero.
-    let room = request.ifr_name.len() - 1;
-    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
+    let mut request = interface_request(name);
     request.ifr_ifru.ifru_data = (&raw mut argument).cast();
     // SAFETY: SIOCETHTOOL takes an `ifreq` whose data points at the command's structure, here
     // `ethtool_value`; both outlive the call.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) })
+}
+
+/// Attaches a descriptor of `/dev/net/tun` to the interface called `name`, which is made if there
+/// is none (`TUNSETIFF`, Documentation/networking/tuntap.rst). Returns its name.
+pub(crate) fn tun_attach(fd: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Result<String> {
+    let mut request = interface_request(name);
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    // SAFETY: TUNSETIFF takes an `ifreq`, reads its name and flags, and writes them.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })?;
+    let name = request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0);
+    Ok(String::from_utf8_lossy(&name.collect::<Vec<_>>()).into_owned())
+}
+
+/// Which offloads who reads from the TUN or TAP descriptor can take (`TUNSETOFFLOAD`, `TUN_F_*`).
+pub(crate) fn tun_set_offload(fd: BorrowedFd<'_>, features: u32) -> io::Result<()> {
+    let features = libc::c_ulong::from(features);
+    // SAFETY: TUNSETOFFLOAD takes a number, no pointer.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD as _, features) })
+}
+
+/// Sets what the TUN or TAP descriptor puts in front of frames: `len` bytes of virtio-net header,
+/// little-endian (`TUNSETVNETHDRSZ`, `TUNSETVNETLE`).
+pub(crate) fn tun_set_vnet_header(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    for (request, value) in [(libc::TUNSETVNETHDRSZ, len as c_int), (libc::TUNSETVNETLE, 1)] {
+        // SAFETY: both take a pointer to an `int` and only read it; it outlives the call.
+        check(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, &raw const value) })?;
+    }
+    Ok(())
 }
 
 /// The descriptor of a TAP interface, which lives as long as the interface is borrowed.

@@ -329,6 +329,7 @@ fn a_sandbox_refuses_to_leave_threads_behind() {
         host_address: None,
         mtu: 1500,
         kind: None,
+        offload: true,
     };
     match Sandbox::enter(&config) {
         Err(SandboxError::Threads(threads)) => assert!(threads > 1),
@@ -345,6 +346,7 @@ fn without_a_choice_the_sandbox_takes_what_there_is() {
             host_address: Some("10.0.0.1/24".parse().unwrap()),
             mtu: 9000,
             kind: None,
+            offload: true,
         };
         let sandbox = Sandbox::set_up(&config).unwrap();
         let tap = Tap::open("probe", OUR_MAC).is_ok();

@@ -64,6 +64,7 @@ fn config() -> SandboxConfig {
         host_address: Some(format!("{HOST_ADDR}/24").parse().unwrap()),
         mtu: 1500,
         kind: None,
+        offload: true,
     }
 }
 

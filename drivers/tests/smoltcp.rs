@@ -2,13 +2,15 @@
 
 mod common;
 
-use std::net::Ipv4Addr;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{HOST_ADDR, Host, OUR_ADDR, PATIENCE, over_both_devices, pattern};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::icmp;
+use smoltcp::socket::{icmp, tcp};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpCidr};
 use tapping_drivers::device::{Device, DeviceConfig};
 use tapping_drivers::sandbox::Sandbox;
@@ -84,6 +86,31 @@ impl<D: Device> Smoltcp<D> {
 
 over_both_devices! {
     smoltcp_pings_the_kernel
+    smoltcp_receives_what_the_kernel_sends
+}
+
+/// Large segments among it, where the device has offload.
+fn smoltcp_receives_what_the_kernel_sends(sandbox: Sandbox) {
+    const LEN: usize = 1 << 20;
+    let mut smoltcp = Smoltcp::new(sandbox.device, OUR_ADDR);
+    let buffer = || tcp::SocketBuffer::new(vec![0; 64 << 10]);
+    let mut socket = tcp::Socket::new(buffer(), buffer());
+    socket.listen(7).unwrap();
+    let handle = smoltcp.sockets.add(socket);
+    let peer = thread::spawn(|| {
+        TcpStream::connect((OUR_ADDR, 7)).unwrap().write_all(&pattern(LEN)).unwrap();
+    });
+    let (mut received, end) = (Vec::new(), Instant::now() + PATIENCE);
+    while received.len() < LEN {
+        smoltcp.poll();
+        let socket = smoltcp.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        while socket.can_recv() {
+            socket.recv(|bytes| (bytes.len(), received.extend_from_slice(bytes))).unwrap();
+        }
+        assert!(Instant::now() < end, "only {} bytes came", received.len());
+    }
+    assert!(received == pattern(LEN), "other bytes came");
+    peer.join().unwrap();
 }
 
 fn smoltcp_pings_the_kernel(sandbox: Sandbox) {

@@ -76,6 +76,7 @@ fn main() -> Result<()> {
         host_address: Some(format!("{KERNEL}/24").parse()?),
         mtu: 1500,
         kind: None,
+        offload: false,
     })?;
     let host = sandbox.host.index;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::checksum::finish_checksum;
 use crate::clock::Clock;
-use crate::device::{Device, TransmitError};
+use crate::device::{Device, DeviceChange, TransmitError};
 
 /// Bytes gathered before they are written.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -318,6 +318,14 @@ impl<D: Device> Device for Capture<D> {
 
     fn room_is_readable(&self) -> bool {
         self.device.room_is_readable()
+    }
+
+    fn watch_fd(&self) -> Option<RawFd> {
+        self.device.watch_fd()
+    }
+
+    fn poll_change(&mut self) -> Option<DeviceChange> {
+        self.device.poll_change()
     }
 
     fn is_open(&self) -> bool {

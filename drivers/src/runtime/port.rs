@@ -1,19 +1,31 @@
 //! A device on a stack's link, as the loop sees it.
+//!
+//! Reading and writing frames are steps apart from what the stack does with them, so that a loop
+//! whose stack is shared need not hold it meanwhile:
+//! [`receive_batch`](Port::receive_batch) → [`handle_batch`](Port::handle_batch) →
+//! [`collect`](Port::collect) → [`transmit_batch`](Port::transmit_batch).
+//! [`receive`](Port::receive) and [`transmit`](Port::transmit) do two at once.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 
 use mio::Interest;
-use tapping_stack::time::Instant;
+use tapping_stack::packet::PacketPool;
+use tapping_stack::time::{Duration, Instant};
 use tapping_stack::{LinkId, Packet, Stack};
 
 use super::{NewInterest, TRANSMIT_BUDGET};
 use crate::clock::Clock;
-use crate::device::Device;
+use crate::device::{Device, DeviceChange};
 
 /// A device that fails this often without a frame in between counts as gone.
 const MAX_ERRORS: u32 = 16;
+
+/// A device that is short of memory (`ENOBUFS`), and does not tell when it has some, is asked again
+/// after this.
+const MEMORY_RETRY: Duration = Duration::from_millis(1);
 
 /// What passed a device, and what went wrong.
 #[derive(Debug, Default)]
@@ -28,26 +40,30 @@ pub struct PortStats {
     pub receive_errors: u64,
     /// Frames lost because sending them failed.
     pub transmit_errors: u64,
-    /// Times that the device had no room.
+    /// Times that the device had no room or was short of memory; nothing was lost.
     pub blocked: u64,
     /// The latest error.
     pub last_error: Option<io::Error>,
 }
 
-pub(super) struct Port {
+/// A device, on the link `link` of the stack numbered `stack`.
+pub(crate) struct Port<D = Box<dyn Device>> {
     stack: usize,
     link: LinkId,
     /// None once detached.
-    device: Option<Box<dyn Device>>,
+    device: Option<D>,
     open: bool,
     /// There may be something to receive. Cleared when there was nothing; set by an event.
     readable: bool,
     /// Frames that were received and not handled; empty between two calls.
     batch: Vec<Packet>,
-    /// The frame that the device had no room for.
-    pending: Option<Packet>,
+    /// Frames taken out of the stack and not sent, the oldest first: one that the device had no
+    /// room for, and what [`collect`](Self::collect) has taken.
+    pending: VecDeque<Packet>,
     /// The device has no room and an event will tell when it has.
     blocked: bool,
+    /// The device is short of memory, and nothing will tell when it has some.
+    starved: bool,
     /// The budget ended before the stack's queue did.
     more: bool,
     /// What the descriptor is registered for.
@@ -57,7 +73,7 @@ pub(super) struct Port {
     stats: PortStats,
 }
 
-impl fmt::Debug for Port {
+impl<D> fmt::Debug for Port<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Port")
             .field("stack", &self.stack)
@@ -68,8 +84,8 @@ impl fmt::Debug for Port {
     }
 }
 
-impl Port {
-    pub(super) fn new(stack: usize, link: LinkId, device: Box<dyn Device>) -> Self {
+impl<D: Device> Port<D> {
+    pub(crate) fn new(stack: usize, link: LinkId, device: D) -> Self {
         Port {
             stack,
             link,
@@ -78,8 +94,9 @@ impl Port {
             // What came before it was registered makes no edge.
             readable: true,
             batch: Vec::new(),
-            pending: None,
+            pending: VecDeque::new(),
             blocked: false,
+            starved: false,
             more: false,
             awaits_room: false,
             errors: 0,
@@ -87,54 +104,92 @@ impl Port {
         }
     }
 
-    pub(super) fn is(&self, stack: usize, link: LinkId) -> bool {
+    pub(crate) fn is(&self, stack: usize, link: LinkId) -> bool {
         !self.is_detached() && self.stack == stack && self.link == link
     }
 
-    pub(super) fn is_detached(&self) -> bool {
+    pub(crate) fn is_detached(&self) -> bool {
         self.device.is_none()
     }
 
-    pub(super) fn stack(&self) -> usize {
+    pub(crate) fn stack(&self) -> usize {
         self.stack
     }
 
-    pub(super) fn link(&self) -> LinkId {
+    pub(crate) fn link(&self) -> LinkId {
         self.link
     }
 
-    pub(super) fn device(&self) -> Option<&dyn Device> {
-        self.device.as_deref()
+    pub(crate) fn device(&self) -> Option<&D> {
+        self.device.as_ref()
     }
 
-    pub(super) fn stats(&self) -> &PortStats {
+    pub(crate) fn stats(&self) -> &PortStats {
         &self.stats
     }
 
-    pub(super) fn raw_fd(&self) -> Option<RawFd> {
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
         self.device.as_ref()?.raw_fd()
     }
 
     /// An event came for the descriptor.
-    pub(super) fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         self.readable = true;
         self.blocked = false;
     }
 
-    pub(super) fn may_receive(&self) -> bool {
+    /// There may be something to receive, though no event came.
+    pub(crate) fn look(&mut self) {
+        self.readable |= self.open;
+    }
+
+    /// What to poll for word of changes.
+    pub(crate) fn watch_fd(&self) -> Option<RawFd> {
+        self.device.as_ref()?.watch_fd()
+    }
+
+    /// An event came for [`watch_fd`](Self::watch_fd): lets the stack's link have what has changed.
+    pub(crate) fn follow(&mut self, stack: &mut Stack) {
+        let Some(device) = &mut self.device else { return };
+        while let Some(change) = device.poll_change() {
+            match change {
+                // One that the stack has no room for leaves it as it was, as does a link that the
+                // stack's owner has removed.
+                DeviceChange::Mtu(mtu) => drop(stack.set_mtu(self.link, mtu)),
+                // As an interface without carrier, it keeps addresses and routes, and what is sent
+                // meanwhile is lost.
+                DeviceChange::Up(up) => self.blocked &= !up,
+                DeviceChange::Name => {}
+            }
+        }
+    }
+
+    /// How long to wait for an event at most before trying to send again.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        (self.open && self.starved).then_some(MEMORY_RETRY)
+    }
+
+    pub(crate) fn may_receive(&self) -> bool {
         self.open && (self.readable || self.raw_fd().is_none())
     }
 
     /// Whether there is something to do without waiting for an event.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.open && (self.more || (self.readable && self.raw_fd().is_some()))
     }
 
     /// Receives at most `limit` frames into the stack, which gets them as one batch.
-    pub(super) fn receive(&mut self, clock: &Clock, stack: &mut Stack, limit: usize) -> usize {
+    pub(crate) fn receive(&mut self, clock: &Clock, stack: &mut Stack, limit: usize) -> usize {
+        self.receive_batch(stack.pool(), limit);
+        self.handle_batch(clock, stack)
+    }
+
+    /// Reads frames until there are `limit` that the stack has not got, or none is left. Returns
+    /// how many it has not got.
+    pub(crate) fn receive_batch(&mut self, pool: &mut PacketPool, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
         while self.batch.len() < limit {
-            let result = device.receive(stack.pool());
+            let result = device.receive(pool);
             self.stats.truncated = device.truncated();
             match result {
                 Ok(Some(packet)) => {
@@ -155,6 +210,11 @@ impl Port {
                 }
             }
         }
+        self.batch.len()
+    }
+
+    /// Gives the stack what was read as one batch. Returns how many frames that were.
+    pub(crate) fn handle_batch(&mut self, clock: &Clock, stack: &mut Stack) -> usize {
         let count = self.batch.len();
         if count > 0 {
             // Read anew: the answer to a frame can be there before its write returns, and a time
@@ -165,46 +225,98 @@ impl Port {
     }
 
     /// Sends what the stack has for the link, as far as the device has room.
-    pub(super) fn transmit(&mut self, now: Instant, stack: &mut Stack) -> usize {
-        let Some(device) = &mut self.device else { return 0 };
-        let waits = self.blocked && device.raw_fd().is_some();
+    pub(crate) fn transmit(&mut self, now: Instant, stack: &mut Stack) -> usize {
         self.more = false;
-        if !self.open || waits {
+        if !self.may_transmit() {
             return 0;
         }
         let mut sent = 0;
+        // One at a time: the next to be made is written into the buffer that is in the cache.
         for _ in 0..TRANSMIT_BUDGET {
-            let next = self.pending.take().or_else(|| stack.poll_transmit(now, self.link));
+            let next = self.pending.pop_front().or_else(|| stack.poll_transmit(now, self.link));
             let Some(packet) = next else { return sent };
-            match device.transmit(packet) {
-                Ok(storage) => {
-                    sent += 1;
-                    self.errors = 0;
-                    self.stats.transmitted += 1;
-                    if let Some(storage) = storage {
-                        stack.recycle(storage);
-                    }
-                }
-                Err(refused) if refused.is_would_block() => {
-                    self.pending = Some(refused.packet);
-                    self.blocked = true;
-                    self.stats.blocked += 1;
-                    return sent;
-                }
-                Err(refused) => {
-                    self.stats.transmit_errors += 1;
-                    self.stats.last_error = Some(refused.error);
-                    stack.recycle(refused.packet);
-                }
+            match self.send(packet, stack.pool()) {
+                Sent::Yes => sent += 1,
+                Sent::Lost => {}
+                Sent::NoRoom => return sent,
             }
         }
         self.more = true;
         sent
     }
 
+    /// Takes out of the stack what it has for the link, until `limit` frames wait here; none when
+    /// the device has no room. Returns how many wait.
+    #[allow(dead_code)]
+    pub(crate) fn collect(&mut self, now: Instant, stack: &mut Stack, limit: usize) -> usize {
+        self.more = false;
+        if self.may_transmit() {
+            while self.pending.len() < limit {
+                let Some(packet) = stack.poll_transmit(now, self.link) else { break };
+                self.pending.push_back(packet);
+            }
+            self.more = self.pending.len() >= limit;
+        }
+        self.pending.len()
+    }
+
+    /// Sends what waits here as far as the device has room; the buffers go to `pool`. Returns how
+    /// many were sent.
+    #[allow(dead_code)]
+    pub(crate) fn transmit_batch(&mut self, pool: &mut PacketPool) -> usize {
+        if !self.may_transmit() {
+            return 0;
+        }
+        let mut sent = 0;
+        while let Some(packet) = self.pending.pop_front() {
+            match self.send(packet, pool) {
+                Sent::Yes => sent += 1,
+                Sent::Lost => {}
+                Sent::NoRoom => break,
+            }
+        }
+        sent
+    }
+
+    fn may_transmit(&self) -> bool {
+        let waits = self.blocked && self.raw_fd().is_some();
+        self.open && !waits
+    }
+
+    fn send(&mut self, packet: Packet, pool: &mut PacketPool) -> Sent {
+        let Some(device) = &mut self.device else {
+            pool.put(packet);
+            return Sent::Lost;
+        };
+        self.starved = false;
+        match device.transmit(packet) {
+            Ok(storage) => {
+                self.errors = 0;
+                self.stats.transmitted += 1;
+                if let Some(storage) = storage {
+                    pool.put(storage);
+                }
+                Sent::Yes
+            }
+            Err(refused) if refused.is_would_block() || refused.is_short_of_memory() => {
+                self.starved = refused.is_short_of_memory();
+                self.blocked = !self.starved;
+                self.pending.push_front(refused.packet);
+                self.stats.blocked += 1;
+                Sent::NoRoom
+            }
+            Err(refused) => {
+                self.stats.transmit_errors += 1;
+                self.stats.last_error = Some(refused.error);
+                pool.put(refused.packet);
+                Sent::Lost
+            }
+        }
+    }
+
     /// What the descriptor has to be registered for from now on, when that is something else than
     /// before. A socket tells of room each time it gains some, so it is asked only when needed.
-    pub(super) fn new_interest(&mut self) -> Option<NewInterest> {
+    pub(crate) fn new_interest(&mut self) -> Option<NewInterest> {
         let device = self.device.as_ref().filter(|_| self.open)?;
         let fd = device.raw_fd()?;
         let awaits_room = self.blocked && !device.room_is_readable();
@@ -218,25 +330,34 @@ impl Port {
     }
 
     /// The device is no use any more.
-    pub(super) fn fail(&mut self) {
+    pub(crate) fn fail(&mut self) {
         self.errors = MAX_ERRORS;
     }
 
     /// Whether the device has turned out to be gone.
-    pub(super) fn has_closed(&self) -> bool {
-        let gone = |device: &dyn Device| !device.is_open() || self.errors >= MAX_ERRORS;
+    pub(crate) fn has_closed(&self) -> bool {
+        let gone = |device: &D| !device.is_open() || self.errors >= MAX_ERRORS;
         self.open && self.device().is_some_and(gone)
     }
 
-    pub(super) fn close(&mut self, stack: &mut Stack) {
+    pub(crate) fn close(&mut self, stack: &mut Stack) {
         self.open = false;
-        if let Some(packet) = self.pending.take() {
+        for packet in self.pending.drain(..) {
             stack.recycle(packet);
         }
     }
 
-    pub(super) fn detach(&mut self, stack: &mut Stack) -> Option<Box<dyn Device>> {
+    pub(crate) fn detach(&mut self, stack: &mut Stack) -> Option<D> {
         self.close(stack);
         self.device.take()
     }
+}
+
+/// What became of a packet to be sent.
+enum Sent {
+    Yes,
+    /// An error took it; it was counted.
+    Lost,
+    /// It waits for room.
+    NoRoom,
 }

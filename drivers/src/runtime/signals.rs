@@ -43,14 +43,14 @@ impl BitOrAssign for Signals {
 
 /// Handlers that each raise a flag and then write a byte to a socket, which can be polled.
 #[derive(Debug)]
-pub(super) struct SignalPipe {
+pub(crate) struct SignalPipe {
     reader: UnixStream,
     flags: [Arc<AtomicBool>; 4],
     handlers: Vec<SigId>,
 }
 
 impl SignalPipe {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         let mut pipe = SignalPipe { reader, flags: Default::default(), handlers: Vec::new() };
@@ -70,7 +70,7 @@ impl SignalPipe {
     }
 
     /// What was caught since the last time.
-    pub(super) fn take(&mut self) -> Signals {
+    pub(crate) fn take(&mut self) -> Signals {
         let mut bytes = [0; 64];
         // Until there is nothing more, or nothing can be read.
         while matches!(self.reader.read(&mut bytes), Ok(len) if len == bytes.len()) {}

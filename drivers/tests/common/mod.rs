@@ -33,6 +33,7 @@ pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
         host_address: Some(format!("{HOST_ADDR}/24").parse().unwrap()),
         mtu,
         kind: Some(kind),
+        offload: true,
     };
     match Sandbox::set_up(&config) {
         Ok(sandbox) => Some(sandbox),

@@ -61,6 +61,7 @@ impl Kernel {
             host_address: None,
             mtu: mtu.map_or(1500, |(_, mtu)| mtu.parse().expect("an MTU")),
             kind: Some(SandboxKind::Tap),
+            offload: false,
         };
         let sandbox = match Sandbox::set_up(&config) {
             Ok(sandbox) => sandbox,

@@ -47,11 +47,13 @@ struct Plan {
 
 /// Cuts a large segment at its [`Gso::size`] and hands the pieces to `sink` in order, each marked
 /// at its headers and with the segment's metadata. The bytes may begin with a link-layer header,
-/// which every piece gets. Returns how many there were.
+/// which every piece gets; where the network header starts must be
+/// [marked](super::PacketBuffer::mark_network). Returns how many there were.
 ///
 /// # Errors
 /// Gives the packet back when it is not what its [`Gso`] says.
-pub(crate) fn segment(
+#[allow(clippy::result_large_err)]
+pub fn segment(
     mut packet: Packet,
     pool: &mut PacketPool,
     mut sink: impl FnMut(Packet),
