@@ -9,6 +9,7 @@ pub fn scenarios() -> Vec<Scenario> {
     urgent_received(&mut all);
     urgent_sent(&mut all);
     disconnected(&mut all);
+    probing(&mut all);
     all
 }
 
@@ -236,4 +237,49 @@ fn disconnected(all: &mut Vec<Scenario>) {
         "disconnect: and connected again",
         connected("+.01 write 100\n+.01 disconnect\n+0 get SO_ERROR = ECONNRESET\n+.01 connect 40001\n+.02 < @40001 S. 0:0(0) ack 1 win 65535 <mss 1460>\n+.01 write 100"),
     ));
+}
+
+/// The search for the path MTU, from the start.
+fn probing(all: &mut Vec<Scenario>) {
+    const ON: &str = "sysctl tcp_mtu_probing=2\n";
+    // Ten segments, acknowledged one by one, so that the window allows for a probe.
+    let mut opening = String::from("+.01 write 10240\n");
+    for n in 1..=10 {
+        opening += &format!("+.005 < . 1:1(0) ack {} win 512\n", n * 1024 + 1);
+    }
+    let scripts = [
+        ("enough behind it", "+.01 write 20000\n+.01 < . 1:1(0) ack 12000 win 512\n"),
+        ("not enough behind it", "+.01 write 5000\n+.01 < . 1:1(0) ack 15241 win 512\n"),
+        (
+            "acknowledged",
+            "+.01 write 20000\n+.01 < . 1:1(0) ack 11483 win 512\n+.01 < . 1:1(0) ack 15000 win 512\n+.01 write 20000\n+.01 < . 1:1(0) ack 20000 win 512\n",
+        ),
+        (
+            "lost",
+            "+.01 write 20000\n+.01 < . 1:1(0) ack 10241 win 512 <nop,nop,sack 11483:14555>\n+.01 < . 1:1(0) ack 10241 win 512 <nop,nop,sack 11483:20000>\n+.05 use 3\n",
+        ),
+        ("lost, and nothing comes back", "+.01 write 20000\n+.8 use 3\n"),
+        (
+            "across a record",
+            "+.01 write 1000 eor\n+0 write 20000\n+.01 < . 1:1(0) ack 12000 win 512\n",
+        ),
+        (
+            "with a small window",
+            "+.01 < . 1:1(0) ack 10241 win 40\n+.01 write 20000\n+.01 < . 1:1(0) ack 12000 win 40\n",
+        ),
+    ];
+    for (name, script) in scripts {
+        let active = "0 socket ; connect\n+.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,nop,sackOK,nop,wscale 7>\n";
+        all.push(Scenario::new(
+            format!("probing: {name}"),
+            format!("{ON}{active}{opening}{script}"),
+        ));
+    }
+    let passive = "+.01 write 10240\n+.01 < . 1:1(0) ack 10241 win 600\n+.01 write 20000\n+.01 < . 1:1(0) ack 20000 win 600";
+    for (name, start) in [("plain", plain as fn(&str) -> String), ("timestamps", accepted)] {
+        all.push(Scenario::new(
+            format!("probing: passive, {name}"),
+            format!("{ON}{}", start(passive)),
+        ));
+    }
 }

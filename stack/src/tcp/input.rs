@@ -310,7 +310,7 @@ impl Tcb {
         self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
         self.snd_wl1 = seg.seq;
         self.max_window = self.snd_wnd;
-        self.sync_mss(self.pmtu);
+        self.sync_mss(cx.config, self.pmtu);
         if self.state == TcpState::SynReceived {
             self.set_state(cx, TcpState::Established);
         }

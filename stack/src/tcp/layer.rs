@@ -123,7 +123,7 @@ fn refresh_stale_path(core: &mut Core, index: u32, generation: u64) {
     if let (Some(path), Some(tcb)) = (path, core.tcp.sockets.tcb_at(index))
         && path.pmtu != tcb.pmtu
     {
-        tcb.sync_mss(path.pmtu);
+        tcb.sync_mss(&core.config.tcp, path.pmtu);
     }
 }
 

@@ -28,6 +28,7 @@ mod input;
 mod isn;
 pub(crate) mod layer;
 mod listen;
+mod mtu_probe;
 pub mod options;
 mod output;
 mod rack;

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::cc::window::{self, IdlePolicy};
 use super::cc::{CaState, CongestionControl, CwndEvent};
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
+use super::mtu_probe::Probing;
 use super::rtx_queue::{Marks, Sent};
 use super::segment::MAX_SACKS;
 use super::state::TcpState;
@@ -100,6 +101,13 @@ impl Tcb {
         let mss = self.current_mss();
         let max_segs = self.max_large_segments(cx, mss);
         let (mut sent, mut cwnd_limited, mut rwnd_limited) = (0, false, false);
+        if burst == Burst::All {
+            match self.probe_path_mtu(cx) {
+                Probing::No => {}
+                Probing::Wait => return false,
+                Probing::Sent => sent = 1,
+            }
+        }
         while self.has_unsent() {
             if burst != Burst::Probe && (self.is_paced(cx) || self.is_throttled(cx)) {
                 break;
@@ -308,6 +316,7 @@ impl Tcb {
         if entry.is(Marks::SYN) && self.state != TcpState::Established {
             return self.retransmit_syn(cx, index);
         }
+        self.forget_mtu_probe();
         let mss = self.current_mss();
         let mut room = self.window_end() - entry.seq;
         if room <= 0 {

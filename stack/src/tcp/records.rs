@@ -21,6 +21,7 @@ pub(crate) struct Record {
 
 /// The records of which something is not sent yet, but for the last, which goes on.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "every connection has this, and few have records")]
 pub(crate) struct Records(Option<Box<VecDeque<Record>>>);
 
 impl Records {

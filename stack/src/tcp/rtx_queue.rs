@@ -188,10 +188,7 @@ impl RtxQueue {
         while !first.is(Marks::SYN | Marks::SACKED | Marks::EOR) && first.packets == 1 {
             let Some(next) = self.entries.get(index + 1).copied() else { return };
             let data = next.end.since(first.seq) - u32::from(next.is(Marks::FIN));
-            if next.packets > 1
-                || next.is(Marks::SACKED)
-                || data > limit
-                || next.end.gt(window_end)
+            if next.packets > 1 || next.is(Marks::SACKED) || data > limit || next.end.gt(window_end)
             {
                 return;
             }
@@ -199,7 +196,8 @@ impl RtxQueue {
             self.subtract(&next);
             first.end = next.end;
             first.mss = first.mss.max(next.mss);
-            first.marks |= next.marks & (Marks::FIN | Marks::PSH | Marks::EOR | Marks::EVER_RETRANS);
+            first.marks |=
+                next.marks & (Marks::FIN | Marks::PSH | Marks::EOR | Marks::EVER_RETRANS);
             first.count();
             self.add(&first);
             self.entries[index] = first;

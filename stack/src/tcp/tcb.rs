@@ -1,7 +1,10 @@
 //! The transmission control block (RFC 9293 §3.3.1, Linux `struct tcp_sock`).
 
+use alloc::boxed::Box;
+
 use super::cc::{CcContext, Congestion, CongestionState};
 use super::config::TcpConfig;
+use super::mtu_probe::MtuSearch;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
@@ -270,8 +273,8 @@ pub(crate) struct Tcb {
     pub(crate) pmtu: u16,
     /// When the path was looked up last (`Core::path_generation`).
     pub(crate) path_generation: u64,
-    /// Black-hole detection has lowered the MSS to this (RFC 4821 §7.7).
-    pub(crate) probed_mss: Option<u16>,
+    /// The search for the path MTU, when sizes are probed (RFC 4821).
+    pub(crate) mtu_search: Option<Box<MtuSearch>>,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
     /// When data was last sent (`lsndtime`).
@@ -403,7 +406,7 @@ impl Tcb {
             advmss: 536,
             pmtu: 0,
             path_generation: 0,
-            probed_mss: None,
+            mtu_search: None,
             snd_wscale: 0,
             rcv_wscale: 0,
             last_sent_at: now,

@@ -426,24 +426,6 @@ impl Tcb {
             cx.now + idle.saturating_sub(elapsed)
         });
     }
-
-    /// Segments seem to vanish for their size (RFC 4821 §7.7, Linux `tcp_mtu_probing`).
-    fn doubt_path_mtu(&mut self, cx: &mut Cx<'_>) {
-        if !cx.config.mtu_probing {
-            return;
-        }
-        let mss = match self.probed_mss {
-            None => cx.config.base_mss,
-            Some(mss) => mss / 2,
-        };
-        let floor = cx.config.min_snd_mss.max(48);
-        let mss = mss.max(floor);
-        if mss < self.mss {
-            self.probed_mss = Some(mss);
-            self.sync_mss(self.pmtu);
-            cx.ext.tcp_mtup_fail += 1;
-        }
-    }
 }
 
 /// How often an orphan tries (Linux `tcp_orphan_retries`).

@@ -8,8 +8,8 @@ use tapping_stack::stats::{TcpExtMib, TcpMib};
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::wire::ipv4::pseudo_header_sum;
 use tapping_stack::wire::{
-    Message, Protocol, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions, TcpOptionsRepr, TcpRepr,
-    tcp,
+    Message, Protocol, SackBlock, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions, TcpOptionsRepr,
+    TcpRepr, tcp,
 };
 use tapping_stack::{Config, LinkId, SocketError, SocketId, Stack};
 
@@ -55,6 +55,7 @@ pub struct Seg {
     pub wscale: Option<u8>,
     pub sack_ok: bool,
     pub ts: Option<(u32, u32)>,
+    pub sack: Vec<SackBlock>,
     pub payload: Vec<u8>,
     pub tos: u8,
     pub ttl: u8,
@@ -79,6 +80,7 @@ impl Seg {
             wscale: None,
             sack_ok: false,
             ts: None,
+            sack: Vec::new(),
             payload: Vec::new(),
             tos: 0,
             ttl: 64,
@@ -116,6 +118,7 @@ impl Seg {
                 window_scale: self.wscale,
                 sack_permitted: self.sack_ok,
                 timestamps: self.ts,
+                sack: &self.sack,
                 ..TcpOptionsRepr::default()
             },
         };

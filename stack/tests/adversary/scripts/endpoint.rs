@@ -10,7 +10,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tapping_stack::config::{EcnMode, SynCookies};
+use tapping_stack::config::{EcnMode, MtuProbing, SynCookies};
 use tapping_stack::tcp::SendFlags;
 use tapping_stack::tcp::cc::CongestionAlgorithm;
 use tapping_stack::time::{Duration, Instant};
@@ -122,7 +122,7 @@ impl World {
             SynCookies::Off,
         ]);
         config.tcp.abort_on_overflow = flag(4);
-        config.tcp.mtu_probing = flag(5);
+        config.tcp.mtu_probing = if flag(5) { MtuProbing::On } else { MtuProbing::Off };
         config.tcp.rfc1337 = flag(6);
         config.tcp.congestion_control = input.pick(&[
             CongestionAlgorithm::Cubic,

@@ -10,7 +10,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tapping_stack::config::{EcnMode, SynCookies};
+use tapping_stack::config::{EcnMode, MtuProbing, SynCookies};
 use tapping_stack::socket::Readiness;
 use tapping_stack::tcp::SendFlags;
 use tapping_stack::tcp::cc::CongestionAlgorithm;
@@ -113,7 +113,7 @@ impl End {
         config.tcp.syncookies = if flag(4) { SynCookies::Always } else { SynCookies::WhenFull };
         config.tcp.tail_loss_probe = !flag(5);
         config.tcp.frto = !flag(6);
-        config.tcp.mtu_probing = flag(7);
+        config.tcp.mtu_probing = if flag(7) { MtuProbing::On } else { MtuProbing::BlackHole };
         config.tcp.congestion_control = input.pick(&[
             CongestionAlgorithm::Cubic,
             CongestionAlgorithm::Reno,

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::HashMap;
 
-use tapping_stack::config::{BufferSizes, EcnMode, SynCookies, TimeWaitReuse};
+use tapping_stack::config::{BufferSizes, EcnMode, MtuProbing, SynCookies, TimeWaitReuse};
 use tapping_stack::packet::{Gso, GsoKind};
 use tapping_stack::socket::{Readiness, SocketId};
 use tapping_stack::tcp::SendFlags;
@@ -44,7 +44,16 @@ struct Socket {
 
 impl Socket {
     fn new(id: SocketId, udp: bool) -> Self {
-        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0, at_mark: false, sending: 0 }
+        Socket {
+            id,
+            udp,
+            non_blocking: false,
+            connecting: false,
+            written: 0,
+            read: 0,
+            at_mark: false,
+            sending: 0,
+        }
     }
 }
 
@@ -132,7 +141,13 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_max_reordering" => tcp.max_reordering = number as u32,
         "tcp_slow_start_after_idle" => tcp.slow_start_after_idle = on,
         "tcp_moderate_rcvbuf" => tcp.moderate_rcvbuf = on,
-        "tcp_mtu_probing" => tcp.mtu_probing = on,
+        "tcp_mtu_probing" => {
+            let probing = [MtuProbing::Off, MtuProbing::BlackHole, MtuProbing::On];
+            tcp.mtu_probing = probing[number.min(2)];
+        }
+        "tcp_mtu_probe_floor" => tcp.mtu_probe_floor = number as u16,
+        "tcp_probe_threshold" => tcp.probe_threshold = number as u16,
+        "tcp_probe_interval" => tcp.probe_interval = seconds,
         "tcp_base_mss" => tcp.base_mss = number as u16,
         "tcp_min_snd_mss" => tcp.min_snd_mss = number as u16,
         "tcp_retrans_collapse" => tcp.retrans_collapse = on,
@@ -307,7 +322,8 @@ impl Endpoint {
             Op::Connect { port } => return self.connect(now, socket, port.unwrap_or(8080)),
             Op::Disconnect => {
                 stack.disconnect(now, id)?;
-                *socket = Socket { non_blocking: socket.non_blocking, ..Socket::new(id, socket.udp) };
+                *socket =
+                    Socket { non_blocking: socket.non_blocking, ..Socket::new(id, socket.udp) };
             }
             Op::Send { len, flags } => return self.send(now, socket, *len, *flags),
             Op::SendTo { len } => {
