@@ -154,12 +154,10 @@
 //!   the data of one that it predicted.
 //! - A timestamp before the last one is old, by a tick, too (RFC 7323 §5.3).
 //! - What is beyond the window is cut off (RFC 9293 §3.10.7.4); Linux may keep it.
-//! - Urgent data stays in the stream, and reading does not stop before it (RFC 6093 §6).
 //! - SACK blocks tell of all that waits, however many holes there are; Linux forgets the fifth.
 //! - An ICMP error must quote what is in flight (RFC 5927 §4.1); to Linux the next number is as good.
 //! - Slow start ends by HyStart++ (RFC 9406); Linux has its predecessor.
 //! - Nothing about a peer outlives its connections (Linux `tcp_metrics`).
-//! - Path MTU discovery by probing goes as far as detecting black holes (`tcp_mtu_probing` = 1).
 //! - A send buffer counts the bytes in it; Linux counts the memory that they take.
 //! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
 //! - Ports below 1024 are for everybody.

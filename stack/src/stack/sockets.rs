@@ -161,6 +161,40 @@ impl Stack {
         Ok(())
     }
 
+    /// Takes back what [`connect`](Self::connect) did (connect(2) with `AF_UNSPEC`), so that the
+    /// socket may be connected anew. What [`bind`](Self::bind) was given by name stays, that is the
+    /// address unless it was 0.0.0.0, and the port unless it was 0. A TCP connection ends with RST,
+    /// what it has not received is gone, and `ConnectionReset` waits to be told; a listener listens
+    /// no more.
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn disconnect(&mut self, now: Instant, id: SocketId) -> Result<(), SocketError> {
+        self.advance(now);
+        match id.class {
+            SocketClass::Tcp => self.disconnect_tcp(id),
+            SocketClass::Datagram if self.core.sockets.get(id)?.kind == SocketKind::Udp => {
+                self.core.sockets.disconnect_udp(id)
+            }
+            SocketClass::Datagram => {
+                self.connect_datagram(id, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+            }
+        }
+    }
+
+    /// How many bytes could be received now (`SIOCINQ`, `FIONREAD`): of a TCP connection those up to
+    /// the urgent byte, if there is one, of other sockets those of the next message. After
+    /// [`receive`](Self::receive) it is what `TCP_INQ` tells.
+    ///
+    /// # Errors
+    /// No such socket, or one that listens.
+    pub fn unread(&self, id: SocketId) -> Result<usize, SocketError> {
+        match id.class {
+            SocketClass::Datagram => Ok(self.core.sockets.get(id)?.next_len()),
+            SocketClass::Tcp => Ok(self.core.tcp.sockets.tcb(id)?.unread()),
+        }
+    }
+
     /// Sends one message.
     ///
     /// On a ping socket `data` is an echo request, from its ICMP header on; identifier and

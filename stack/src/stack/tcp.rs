@@ -205,7 +205,7 @@ impl Stack {
             }
             (Phase::Connecting, TcpState::Closed) => {
                 let error = tcb.error.take().unwrap_or(SocketError::ConnectionAborted);
-                self.disconnect(id)?;
+                self.disconnect_tcp(id)?;
                 Err(error)
             }
             (Phase::Connecting, _) => {
@@ -217,17 +217,16 @@ impl Stack {
         }
     }
 
-    /// Ends a connection that is not established yet, and makes the socket one that could be
-    /// connected (Linux `tcp_disconnect`).
-    fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
-        self.with_tcb(id, |tcb, cx| {
-            if tcb.state != TcpState::Closed {
-                tcb.fail(cx, SocketError::ConnectionReset);
-            }
-        })?;
+    /// Ends what there is of a connection, and makes the socket one that could be connected (Linux
+    /// `tcp_disconnect`).
+    pub(super) fn disconnect_tcp(&mut self, id: SocketId) -> Result<(), SocketError> {
+        if self.core.tcp.sockets.listener_mut(id).is_ok() {
+            return self.stop_listening(id);
+        }
+        self.with_tcb(id, |tcb, cx| tcb.disconnect(cx))?;
         let (sockets, _, mut cx) = layer::split(&mut self.core);
         sockets.tcb_mut(id)?.unconnect(&mut cx);
-        layer::wake(&mut self.core, id);
+        layer::settle(&mut self.core, id.index);
         Ok(())
     }
 
@@ -395,6 +394,59 @@ impl Stack {
         self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.peek(buffer)
     }
 
+    /// The urgent byte of the peer's (`MSG_OOB`, recv(2)), which is not in the stream unless
+    /// [`oob_inline`](TcpOptions::oob_inline) is set; `None` when the stream ends before it.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is none, or it was received, or it is in the stream. `WouldBlock`:
+    /// it was announced and has not come. `NotConnected`.
+    pub fn receive_urgent(&mut self, id: SocketId) -> Result<Option<u8>, SocketError> {
+        self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.receive_urgent(true)
+    }
+
+    /// As [`receive_urgent`](Self::receive_urgent), and leaves it there (`MSG_OOB | MSG_PEEK`).
+    ///
+    /// # Errors
+    /// Those of [`receive_urgent`](Self::receive_urgent).
+    pub fn peek_urgent(&mut self, id: SocketId) -> Result<Option<u8>, SocketError> {
+        self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.receive_urgent(false)
+    }
+
+    /// Whether everything before the urgent byte has been read (`SIOCATMARK`, sockatmark(3)).
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn is_at_mark(&self, id: SocketId) -> Result<bool, SocketError> {
+        Ok(match self.core.tcp.sockets.get(id)? {
+            TcpSocket::Connection(tcb) => tcb.is_at_mark(),
+            TcpSocket::Listener(_) => false,
+        })
+    }
+
+    /// Bytes written that the peer has not acknowledged, FIN counted as one (`SIOCOUTQ`, tcp(7)).
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the socket listens.
+    pub fn unacknowledged(&self, id: SocketId) -> Result<usize, SocketError> {
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        Ok(match tcb.state {
+            TcpState::SynSent | TcpState::SynReceived => 0,
+            _ => tcb.write_seq.since(tcb.snd_una) as usize,
+        })
+    }
+
+    /// Of these, bytes that have not been sent (`SIOCOUTQNSD`).
+    ///
+    /// # Errors
+    /// Those of [`unacknowledged`](Self::unacknowledged).
+    pub fn unsent(&self, id: SocketId) -> Result<usize, SocketError> {
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        Ok(match tcb.state {
+            TcpState::SynSent | TcpState::SynReceived => 0,
+            _ => tcb.unsent() as usize,
+        })
+    }
+
     /// Shuts down a half of a connection, or both (shutdown(2)). What was written is still sent,
     /// and FIN after it. A listener that is shut down for reading listens no more, and a connection
     /// that is being asked for is given up.
@@ -425,7 +477,7 @@ impl Stack {
         }
         match tcb.state {
             TcpState::Closed => return Err(SocketError::NotConnected),
-            TcpState::SynSent => return self.disconnect(id),
+            TcpState::SynSent => return self.disconnect_tcp(id),
             _ => {}
         }
         self.with_tcb(id, |tcb, cx| {

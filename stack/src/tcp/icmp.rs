@@ -129,33 +129,7 @@ impl Tcb {
         if self.state == TcpState::Closed || pmtu >= self.pmtu {
             return;
         }
-        self.sync_mss(pmtu);
-        // What was too long is sent again in smaller pieces, without a reduction of the window
-        // (Linux `tcp_simple_retransmit`).
-        let mss = self.current_mss() as u32;
-        let before = self.rtx.lost_out;
-        let mut next = self.snd_una;
-        while let Some(at) = self.rtx.missing_from(next) {
-            let Some(sent) = self.rtx.get(at).copied() else { break };
-            next = sent.end;
-            if u32::from(sent.mss) > mss && sent.len() > mss {
-                self.mark_lost(cx, at);
-            }
-        }
-        if self.rtx.lost_out == before {
-            return;
-        }
-        if !self.has(super::tcb::Agreed::SACK) {
-            let most = self.rtx.packets_out.saturating_sub(self.rtx.lost_out);
-            self.rtx.sacked_out = self.rtx.sacked_out.min(most);
-        }
-        if self.cs.ca_state != super::cc::CaState::Loss {
-            self.recovery.high_seq = self.snd_nxt;
-            self.cs.ssthresh = self.cs.current_ssthresh();
-            self.recovery.prior_ssthresh = 0;
-            self.recovery.undo_marker = None;
-            self.set_ca_state(cx, super::cc::CaState::Loss);
-        }
-        self.retransmit_lost(cx);
+        self.sync_mss(cx.config, pmtu);
+        self.retransmit_too_long(cx);
     }
 }

@@ -123,7 +123,7 @@ fn refresh_stale_path(core: &mut Core, index: u32, generation: u64) {
     if let (Some(path), Some(tcb)) = (path, core.tcp.sockets.tcb_at(index))
         && path.pmtu != tcb.pmtu
     {
-        tcb.sync_mss(path.pmtu);
+        tcb.sync_mss(&core.config.tcp, path.pmtu);
     }
 }
 
@@ -553,7 +553,7 @@ pub(crate) fn resume_throttled(core: &mut Core) -> bool {
 /// Counts what a connection has queued in the memory of all.
 fn charge(sockets: &mut TcpSockets, index: u32) {
     let Some(tcb) = sockets.tcb_at(index) else { return };
-    let used = tcb.rx.memory() + tcb.send.len();
+    let used = tcb.rx.memory() + tcb.send_memory();
     let before = core::mem::replace(&mut tcb.charged, used);
     sockets.memory = (sockets.memory + used).saturating_sub(before);
 }
@@ -565,7 +565,7 @@ pub(crate) fn wake(core: &mut Core, id: SocketId) {
     }
     let Ok(tcb) = core.tcp.sockets.tcb(id) else { return };
     let readiness = tcb.readiness();
-    for interest in [Interest::Read, Interest::Write] {
+    for interest in [Interest::Read, Interest::Write, Interest::Priority] {
         if readiness.satisfies(interest) {
             core.wakers.wake(id, interest);
         }

@@ -547,7 +547,7 @@ impl Request {
         tcb.ts_recent = self.ts_recent;
         tcb.ts_recent_at = self.agreed.contains(Agreed::TIMESTAMPS).then_some(self.ts_recent_at);
         tcb.last_oow_ack_at = self.last_oow_ack_at;
-        tcb.sync_mss(self.path.pmtu);
+        tcb.sync_mss(cx.config, self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;

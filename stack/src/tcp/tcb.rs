@@ -1,10 +1,14 @@
 //! The transmission control block (RFC 9293 §3.3.1, Linux `struct tcp_sock`).
 
+use alloc::boxed::Box;
+
 use super::cc::{CcContext, Congestion, CongestionState};
 use super::config::TcpConfig;
+use super::mtu_probe::MtuSearch;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
+use super::records::Records;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
 use super::rtx_queue::{Marks, RtxQueue};
@@ -13,6 +17,7 @@ use super::send_buf::SendBuffer;
 use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
+use super::urgent::Urgent;
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNumber;
@@ -250,6 +255,8 @@ pub(crate) struct Tcb {
     pub(crate) snd_sml: SeqNumber,
     /// Urgent data ends here (`snd_up`).
     pub(crate) snd_up: SeqNumber,
+    /// Where no segment may go beyond (`MSG_EOR`).
+    pub(crate) records: Records,
     pub(crate) rcv_nxt: SeqNumber,
     /// `rcv_nxt` in the last window update sent.
     pub(crate) rcv_wup: SeqNumber,
@@ -325,10 +332,10 @@ pub(crate) struct Tcb {
     pub(crate) rcv_ooopack: u32,
 
     // What few segments need.
-    /// Where urgent data of the peer's ends, if there is some (RFC 6093).
-    pub(crate) rcv_up: Option<SeqNumber>,
-    /// Black-hole detection has lowered the MSS to this (RFC 4821 §7.7).
-    pub(crate) probed_mss: Option<u16>,
+    /// The urgent byte of the peer's, if there is one (RFC 6093).
+    pub(crate) urgent: Option<Urgent>,
+    /// The search for the path MTU, when sizes are probed (RFC 4821).
+    pub(crate) mtu_search: Option<Box<MtuSearch>>,
     /// Nobody has accepted it yet: the listener.
     pub(crate) listener: Option<SocketId>,
     pub(crate) iss: SeqNumber,
@@ -389,6 +396,7 @@ impl Tcb {
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
+            records: Records::default(),
             send: SendBuffer::default(),
             send_limit: options.send_limit(config),
             rtx: RtxQueue::default(),
@@ -400,7 +408,7 @@ impl Tcb {
             advmss: 536,
             pmtu: 0,
             path_generation: 0,
-            probed_mss: None,
+            mtu_search: None,
             snd_wscale: 0,
             rcv_wscale: 0,
             last_sent_at: now,
@@ -414,7 +422,7 @@ impl Tcb {
             receive_limit: options.receive_limit(config),
             scaling_ratio: 128,
             charged: 0,
-            rcv_up: None,
+            urgent: None,
             rx: ReceiveQueue::default(),
             duplicate: None,
             ack: AckState {
@@ -522,6 +530,16 @@ impl Tcb {
     /// One past the data that the application has written, FIN not counted.
     pub(crate) fn data_end(&self) -> SeqNumber {
         self.write_seq - u32::from(self.fin_queued)
+    }
+
+    /// One past the data that may share a segment with the next byte to send.
+    pub(crate) fn record_end(&self) -> SeqNumber {
+        self.records.first().map_or(self.data_end(), |record| record.end)
+    }
+
+    /// Bytes of memory that what is written and not acknowledged takes.
+    pub(crate) fn send_memory(&self) -> usize {
+        self.send.len() + self.records.memory()
     }
 
     /// Numbers not sent yet, FIN counted.

@@ -7,6 +7,7 @@ mod calls;
 mod ending;
 mod memory;
 mod options;
+mod queues;
 mod readiness;
 
 pub use crate::tcp_bench::*;
