@@ -7,28 +7,10 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use common::{HOST_ADDR, OUR_ADDR, over_both_devices, pattern};
+use common::{HOST_ADDR, OUR_ADDR, net_pair, over_both_devices, pattern};
 use tapping_drivers::aio::{TcpListener, TcpStream, UdpSocket};
-use tapping_drivers::device::DeviceConfig;
-use tapping_drivers::net::{Builder, Finished, Net, Shutdown, block_on};
+use tapping_drivers::net::{Finished, Net, Shutdown, block_on};
 use tapping_drivers::sandbox::Sandbox;
-use tapping_drivers::veth;
-use tapping_stack::wire::ethernet::MacAddr;
-
-/// Two hosts, 10.1.0.1 and 10.1.0.2, that threads drive.
-fn builders() -> [Builder; 2] {
-    let config =
-        |n| DeviceConfig { name: format!("veth{n}"), mac: MacAddr([2, 0, 0, 0, 1, n]), mtu: 1500 };
-    let (a, b) = veth::channel_pair(config(1), config(2)).unwrap();
-    [(1, a), (2, b)].map(|(n, device)| {
-        let address = format!("10.1.0.{n}/24").parse().unwrap();
-        Net::builder().device(device).address(address)
-    })
-}
-
-fn pair() -> [Net; 2] {
-    builders().map(|builder| builder.start().unwrap())
-}
 
 fn addr(n: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([10, 1, 0, n], port))
@@ -52,7 +34,7 @@ async fn echo(stream: TcpStream) -> std::io::Result<usize> {
 
 #[test]
 fn streams_between_two_stacks() {
-    let [client, server] = pair();
+    let [client, server] = net_pair();
     let listener = TcpListener::bind(&server, addr(2, 7)).unwrap();
     let serving = server.spawn(async move {
         let (stream, _) = listener.accept().await?;
@@ -77,7 +59,7 @@ fn streams_between_two_stacks() {
 
 #[test]
 fn datagrams_between_two_stacks() {
-    let [client, server] = pair();
+    let [client, server] = net_pair();
     let serving = UdpSocket::bind(&server, addr(2, 7)).unwrap();
     let _serving = server.spawn(async move {
         let mut buffer = [0; 2048];

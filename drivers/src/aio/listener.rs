@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tapping_stack::SocketId;
 use tapping_stack::socket::Interest;
 
+use super::tcp_socket::like;
 use super::{TcpSocket, TcpStream};
 use crate::net::Net;
 use crate::net::socket::{Socket, Wait};
@@ -52,16 +53,10 @@ impl TcpListener {
         let (first, count) = (socket.shard_index(), net.shards());
         let addr = socket.act(|stack, _, id| stack.local_addr(id))?;
         let addr = bound.map_or(addr, |bound| SocketAddr::new(bound.ip(), addr.port()));
-        let (options, tcp_options) = socket.act(|stack, _, id| {
-            let tcp = *stack.tcp_options(id)?;
-            Ok((stack.socket_options(id)?.clone(), tcp))
-        })?;
         let mut sockets = vec![socket];
         for shard in (0..count).filter(|shard| *shard != first) {
-            let other = Socket::open(&net, shard, |stack, _| stack.open_tcp())?;
+            let other = like(&sockets[0], shard)?;
             other.begin(|stack, now, id| {
-                *stack.socket_options(id)? = options.clone();
-                stack.set_tcp_options(now, id, |other| *other = tcp_options)?;
                 stack.bind(id, addr)?;
                 stack.listen(now, id, backlog)
             })?;

@@ -33,6 +33,13 @@ impl TcpSocket {
     /// # Errors
     /// Those of bind(2).
     pub fn bind(&mut self, addr: SocketAddr) -> io::Result<()> {
+        let net = self.socket.net();
+        if let Some(owner) =
+            net.owner_of_tcp_port(addr.port()).filter(|owner| *owner != self.socket.shard_index())
+        {
+            // What comes for the port comes there.
+            self.socket = like(&self.socket, owner)?;
+        }
         self.socket.act(|stack, _, id| stack.bind(id, addr))?;
         self.bound = Some(addr);
         Ok(())
@@ -108,4 +115,18 @@ impl TcpSocket {
     pub fn id(&self) -> SocketId {
         self.socket.id()
     }
+}
+
+/// A socket with the same options on another shard.
+pub(super) fn like(socket: &Socket, shard: usize) -> io::Result<Socket> {
+    let (options, tcp_options) = socket.act(|stack, _, id| {
+        let tcp_options = *stack.tcp_options(id)?;
+        Ok((stack.socket_options(id)?.clone(), tcp_options))
+    })?;
+    let other = Socket::open(socket.net(), shard, |stack, _| stack.open_tcp())?;
+    other.act(|stack, now, id| {
+        *stack.socket_options(id)? = options;
+        stack.set_tcp_options(now, id, |other| *other = tcp_options)
+    })?;
+    Ok(other)
 }

@@ -16,6 +16,7 @@ use super::driver::{BoxedDevice, Driver, ShardLoop, WAKER};
 use super::ending::Ended;
 use super::shard::Shard;
 use super::signals::SignalBox;
+use super::steer::Steering;
 use super::{Handle, Net, Shared};
 use crate::clock::Clock;
 use crate::device::Device;
@@ -63,7 +64,10 @@ impl Builder {
     }
 
     /// Adds a link over a device that has several queues. There will be a stack for each, all with
-    /// the same addresses, and a thread for each stack.
+    /// the same addresses, and a thread for each stack. Ephemeral ports are shared among them, and
+    /// what comes for one goes to its stack, whichever queue it comes by; what comes for other
+    /// ports must come by the same queue always, as it does from a TAP. So connect from ephemeral
+    /// ports, and listen on others.
     pub fn queues(mut self, devices: Vec<Box<dyn Device + Send>>) -> Self {
         self.links.push(Link { devices, mtu: None, addresses: Vec::new() });
         self
@@ -140,12 +144,14 @@ impl Builder {
         let clock = Clock::new();
         let seed = self.seed.map_or_else(random::seed, Ok)?;
         let count = self.links.iter().map(|link| link.devices.len()).max().unwrap_or(0).max(1);
+        let steering = Steering::new(&self.config, count);
         let mut shards = Vec::new();
         let mut loops = Vec::new();
         for index in 0..count {
             let poll = mio::Poll::new()?;
             let waker = mio::Waker::new(poll.registry(), WAKER)?;
-            let config = self.config.clone();
+            let mut config = self.config.clone();
+            steering.restrict(&mut config, index);
             let mut stack = Stack::new(config, seed.wrapping_add(index as u64));
             stack.set_wall_clock(clock.now(), Clock::wall());
             let links = self.configure(&mut stack, index, clock)?;
@@ -155,6 +161,7 @@ impl Builder {
         let shared = Arc::new(Shared {
             clock,
             shards: shards.into(),
+            steering,
             signals: SignalBox::default(),
             ended: Ended::new(count),
             next_shard: AtomicUsize::new(0),

@@ -16,12 +16,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
 use parking_lot::MutexGuard;
 use tapping_stack::time::Instant;
-use tapping_stack::{LinkId, PacketPool};
+use tapping_stack::{LinkId, Packet, PacketPool};
 
 use super::Shared;
 use super::ending::{DRAIN_INTERVAL, abort, begin_drain, is_drained};
 use super::executor::{main_waker, with_budget};
 use super::shard::{Ending, Shard, Sleep, State};
+use super::steer::Target;
 use crate::device::Device;
 use crate::runtime::port::Port;
 use crate::runtime::signals::SignalPipe;
@@ -153,6 +154,7 @@ pub(super) struct ShardLoop {
     /// Empty between two turns, and kept for their memory.
     woken: Vec<Waker>,
     batch: VecDeque<Runnable>,
+    steered: Vec<(usize, Packet)>,
 }
 
 impl ShardLoop {
@@ -194,6 +196,7 @@ impl ShardLoop {
             ended: false,
             woken: Vec::new(),
             batch: VecDeque::new(),
+            steered: Vec::new(),
         })
     }
 
@@ -300,7 +303,45 @@ impl ShardLoop {
                 received += port.receive_batch(&mut self.pool, limit);
             }
         }
+        if self.shared.shards.len() > 1 {
+            received += self.steer();
+        }
         received
+    }
+
+    /// Gives others what came by this queue for them, and takes what came for this one by theirs;
+    /// tells how many that were.
+    fn steer(&mut self) -> usize {
+        let (shared, here) = (&self.shared, self.index);
+        let give = |shard: usize, link: usize, frame: Packet| {
+            shared.shards[shard].inbox.put(link, frame);
+            shared.shards[shard].ring();
+        };
+        for (link, port) in self.ports.iter_mut().enumerate() {
+            let others =
+                port.batch().extract_if(.., |frame| match shared.steering.target(frame.bytes()) {
+                    Target::Here => false,
+                    Target::Shard(shard) => shard != here,
+                    Target::Everywhere => {
+                        let others = (0..shared.shards.len()).filter(|shard| *shard != here);
+                        others.for_each(|shard| give(shard, link, duplicate(frame)));
+                        false
+                    }
+                });
+            for frame in others {
+                if let Target::Shard(shard) = shared.steering.target(frame.bytes()) {
+                    give(shard, link, frame);
+                }
+            }
+        }
+        shared.shards[here].inbox.take(&mut self.steered);
+        let count = self.steered.len();
+        for (link, frame) in self.steered.drain(..) {
+            if let Some(port) = self.ports.get_mut(link) {
+                port.batch().push(frame);
+            }
+        }
+        count
     }
 
     /// What takes the lock: the stack handles what was received, and its timers. With `collect`
@@ -454,7 +495,7 @@ impl ShardLoop {
         state.sleep = Sleep { until, backlog };
         let due = until.is_some_and(|at| at <= now);
         drop(state);
-        if due || shard.executor.has_work() { None } else { Some(until) }
+        if due || shard.executor.has_work() || !shard.inbox.is_empty() { None } else { Some(until) }
     }
 
     /// Takes events from the kernel.
@@ -528,6 +569,13 @@ impl Drop for ShardLoop {
         let panicked = std::thread::panicking();
         self.end(&if panicked { Err(io::ErrorKind::Other.into()) } else { Ok(()) });
     }
+}
+
+/// The frame, once more.
+fn duplicate(frame: &Packet) -> Packet {
+    let mut copy = Packet::from_slice(frame.bytes());
+    copy.meta = frame.meta;
+    copy
 }
 
 /// The calling thread drives a shard as long as this is there.

@@ -40,6 +40,7 @@ mod executor;
 mod shard;
 mod signals;
 pub(crate) mod socket;
+mod steer;
 mod timers;
 
 /// What the model of the hand-over replaces.
@@ -59,6 +60,7 @@ pub use timers::{Elapsed, Sleep};
 use ending::Ended;
 use shard::Shard;
 use signals::SignalBox;
+use steer::Steering;
 
 use crate::clock::Clock;
 
@@ -87,6 +89,7 @@ impl Drop for Handle {
 pub(crate) struct Shared {
     clock: Clock,
     shards: Box<[Shard]>,
+    steering: Steering,
     signals: SignalBox,
     ended: Ended,
     /// The shard that the next socket is opened on.
@@ -232,6 +235,11 @@ impl Net {
     /// The shard whose driver the calling thread is.
     pub(crate) fn here(&self) -> Option<usize> {
         driver::current(&self.0.0)
+    }
+
+    /// The shard that what comes for a TCP port comes to, if that is always the same.
+    pub(crate) fn owner_of_tcp_port(&self, port: u16) -> Option<usize> {
+        self.0.0.steering.tcp_owner(port)
     }
 
     /// The shard that a new socket is to be on: the one that drives the caller, or each in turn.

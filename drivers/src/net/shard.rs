@@ -10,6 +10,7 @@ use tapping_stack::{SocketError, Stack};
 
 use super::doorbell::Doorbell;
 use super::executor::Executor;
+use super::steer::Inbox;
 use super::timers::Timers;
 use crate::clock::Clock;
 
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 pub(crate) struct Shard {
     pub(crate) executor: Executor,
     pub(crate) timers: Timers,
+    pub(super) inbox: Inbox,
     state: Mutex<State>,
     bell: Doorbell,
     /// Ends the driver's sleep.
@@ -74,6 +76,7 @@ impl Shard {
         Shard {
             executor: Executor::default(),
             timers: Timers::default(),
+            inbox: Inbox::default(),
             state: Mutex::new(state),
             bell: Doorbell::default(),
             waker,

@@ -215,6 +215,11 @@ impl<D: Device> Port<D> {
         self.batch.len()
     }
 
+    /// Takes what was read and not handled, which may be less with what is put back.
+    pub(crate) fn batch(&mut self) -> &mut Vec<Packet> {
+        &mut self.batch
+    }
+
     /// Gives the stack what was read as one batch. Returns how many frames that were.
     pub(crate) fn handle_batch(&mut self, clock: &Clock, stack: &mut Stack) -> usize {
         let count = self.batch.len();

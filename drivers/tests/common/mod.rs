@@ -6,12 +6,14 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
-use tapping_drivers::device::Device;
+use tapping_drivers::device::{Device, DeviceConfig};
 use tapping_drivers::error::DeviceError;
+use tapping_drivers::net::Net;
 use tapping_drivers::netlink::{NeighbourInfo, Netlink};
 use tapping_drivers::runtime::{Runtime, StackId};
 use tapping_drivers::sandbox::{Sandbox, SandboxConfig, SandboxError, SandboxKind};
 use tapping_drivers::testing::skip;
+use tapping_drivers::veth;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 use tapping_stack::{Config, LinkId, Stack};
@@ -229,4 +231,18 @@ impl KernelPing {
     pub fn fd(&self) -> &OwnedFd {
         &self.0
     }
+}
+
+/// Two stacks over a virtual pair, 10.1.0.1 and 10.1.0.2, each with a thread of its own.
+pub fn net_pair() -> [Net; 2] {
+    let config = |n| DeviceConfig {
+        name: format!("veth{n}"),
+        mac: MacAddr([2, 0, 0, 0, 1, n]),
+        mtu: 1500,
+    };
+    let (a, b) = veth::channel_pair(config(1), config(2)).unwrap();
+    [(1, a), (2, b)].map(|(n, device)| {
+        let address = format!("10.1.0.{n}/24").parse().unwrap();
+        Net::builder().device(device).address(address).start().unwrap()
+    })
 }
