@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tapping_drivers::testing::in_namespace;
 
-use common::Said;
+use common::{BINARY, Said};
 use world::{KERNEL, NEAR, Namespace, OURS, Wire};
 
 /// Both ends of the wire.
@@ -37,7 +37,8 @@ impl World {
 
     /// What `tapping iperf3` says.
     fn ours(&self, args: &str) -> Said {
-        self.wire.place.run(&format!("timeout 60 tapping iperf3 {} {args}", self.wire.options))
+        let (tapping, options) = (BINARY.display(), &self.wire.options);
+        self.wire.place.run(&format!("timeout 60 {tapping} iperf3 {options} {args}"))
     }
 
     /// What iperf3 says.
