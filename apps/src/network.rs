@@ -2,7 +2,10 @@
 //! between them; with a second stack as peer where the system allows no private network.
 
 pub(crate) mod attach;
+mod online;
 pub(crate) mod restore;
+
+pub use online::Online;
 
 use std::net::IpAddr;
 

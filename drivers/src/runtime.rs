@@ -50,6 +50,8 @@ use timer::Timer;
 
 /// Frames received between two looks at what there is to send.
 pub const RECEIVE_BATCH: usize = 32;
+/// Bytes received after which there is such a look, too: as much as stays in a processor's cache.
+pub const RECEIVE_BATCH_BYTES: usize = 256 << 10;
 /// Frames that one device may receive in one turn (Linux `net.core.dev_weight`).
 pub const RECEIVE_BUDGET: usize = 64;
 /// Frames that one device may be given each time it is served.
@@ -370,22 +372,23 @@ impl Runtime {
         for index in 0..self.ports.len() {
             let mut budget = RECEIVE_BUDGET;
             // The first frame is answered by itself.
-            let mut batch = 1;
+            let mut limit = 1;
             while budget > 0 && self.ports[index].may_receive() {
                 let port = &mut self.ports[index];
                 let stack = &mut self.stacks[port.stack()];
-                let received = port.receive(&self.clock, stack, batch);
+                let received = port.receive(&self.clock, stack, limit);
                 turn.received += received;
                 let now = self.clock.now();
                 if received > 0 {
                     self.transmit(now, turn);
                 }
                 self.settle(index, now, turn);
-                budget -= batch;
-                batch = RECEIVE_BATCH.min(budget);
-                if received == 0 {
+                // There are no more, or so large ones that the caller should have them first.
+                if received < limit {
                     break;
                 }
+                budget -= received;
+                limit = RECEIVE_BATCH.min(budget);
             }
         }
     }

@@ -1,8 +1,11 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
 pub mod control;
+pub mod http;
 pub mod ip;
 pub mod iperf3;
+pub mod nc;
+pub mod serve;
 pub mod ss;
 pub mod stat;
 pub mod tcping;
@@ -15,7 +18,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use http::HttpArgs;
 use iperf3::Iperf3Args;
+use nc::NcArgs;
+use serve::ServeArgs;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 use tcping::TcpingArgs;
 
@@ -54,6 +60,7 @@ Examples:
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
   tapping tcping 10.0.0.1 22                how long a connection takes
+  tapping serve --http 80=. --exec curl -s http://10.0.0.2/
   tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
@@ -77,6 +84,12 @@ pub enum Command {
     Top(top::TopArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
+    /// Serve echo, discard, chargen and files by HTTP
+    Serve(ServeArgs),
+    /// Standard input and output over TCP or UDP
+    Nc(NcArgs),
+    /// Fetch something by HTTP
+    Http(HttpArgs),
     /// Measure throughput, with iperf3's protocol
     Iperf3(Iperf3Args),
 }

@@ -16,6 +16,8 @@ use crate::failure::{Failure, Stop, say};
 
 /// Bytes of a reply, several times what a page takes.
 const MAX_REPLY: u64 = 16 << 20;
+/// Names the stack to ask, as --stack does.
+pub const STACK_VARIABLE: &str = "TAPPING_STACK";
 /// How long a stack may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,9 +45,11 @@ impl From<NoStack> for Failure {
     }
 }
 
-/// Connects to the stack that is meant. `None` when none runs, which has been said.
+/// Connects to the stack that is meant: by the option, or by the environment, as in a program that
+/// a stack has started. `None` when none runs, which has been said.
 pub fn find(which: Option<&str>) -> Result<Option<Client>, Failure> {
-    match Client::find(which) {
+    let around = std::env::var(STACK_VARIABLE).ok().filter(|name| !name.is_empty());
+    match Client::find(which.or(around.as_deref())) {
         Ok(client) => Ok(Some(client)),
         Err(NoStack::Missing(failure)) => {
             say(format_args!("tapping: {failure}"));

@@ -42,11 +42,16 @@ impl Server {
     /// Serves `source` at the socket `NAME-PID.sock` in the user's directory.
     pub fn named(name: &str, source: Box<dyn Source>) -> Result<Self, Failure> {
         place::make_directory(&place::directory())?;
-        let pid = std::process::id();
-        let path = place::file(name, pid);
-        // A process before us with our number left it behind.
-        let _ = std::fs::remove_file(&path);
-        Server::start(path, name, source)
+        let path = place::file(name, std::process::id());
+        // It has its name only once it listens: whoever is refused there knows it to be dead. What
+        // may be there is of a process before us with our number.
+        let before = path.with_extension("new");
+        let _ = std::fs::remove_file(&before);
+        let listener = listen(&before).and_then(|listener| {
+            std::fs::rename(&before, &path)?;
+            Ok(listener)
+        });
+        Server::start(listener, path, name, source)
     }
 
     /// Serves `source` at a socket somewhere else.
@@ -64,14 +69,19 @@ impl Server {
                 _ => return Err(taken("somebody serves there already")),
             }
         }
-        Server::start(path.to_path_buf(), name, source)
+        Server::start(listen(path), path.to_path_buf(), name, source)
     }
 
-    fn start(path: PathBuf, name: &str, source: Box<dyn Source>) -> Result<Self, Failure> {
+    fn start(
+        listener: io::Result<UnixListener>,
+        path: PathBuf,
+        name: &str,
+        source: Box<dyn Source>,
+    ) -> Result<Self, Failure> {
         let failure = |error: io::Error| {
             Failure::new(format_args!("cannot serve at {}: {error}", path.display()))
         };
-        let listener = listen(&path).map_err(failure)?;
+        let listener = listener.map_err(failure)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| failure(errno.into()))?;
         let stop = Arc::new(stop);

@@ -90,8 +90,8 @@ fn as_json(state: &State) -> serde_json::Value {
             "local": row.local,
             "peer": row.peer,
             "state": crate::ss::state_name(row.state),
-            "out_bps": (row.sent * 8.0).round(),
-            "in_bps": (row.received * 8.0).round(),
+            "out_bps": (row.sent * 8.0).round() as u64,
+            "in_bps": (row.received * 8.0).round() as u64,
             "rtt_us": row.rtt,
             "cwnd": row.cwnd,
             "retrans": row.retrans,
@@ -166,7 +166,7 @@ fn press(state: &mut State, key: KeyEvent, room: usize) -> bool {
         state.help = false;
         return key.code != KeyCode::Char('q');
     }
-    state.problem = None;
+    state.mistake = None;
     let page = isize::try_from(room.max(1)).unwrap_or(isize::MAX);
     match key.code {
         KeyCode::Char('q') | KeyCode::Esc => return false,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::top::Sort;
 use crate::control::model::{About, Socket};
-use crate::ss::{Filter, Ports, parse_filter};
+use crate::ss::{Filter, Ports, parse_filter, state_name};
 
 /// Looks that are remembered, one bar of a sparkline each.
 pub const HISTORY: usize = 120;
@@ -71,11 +71,15 @@ pub struct State {
     pub input: Option<String>,
     /// The filter in force, as it was typed.
     pub filter_text: String,
-    /// What went wrong.
+    /// Why there was no look.
     pub problem: Option<String>,
+    /// What is wrong with what was typed.
+    pub mistake: Option<String>,
     filter: Filter,
     ports: Ports,
     past: HashMap<Key, Past>,
+    /// Every connection of the last look, whether it fits the filter or not.
+    all: Vec<(Socket, Row)>,
 }
 
 impl State {
@@ -94,9 +98,11 @@ impl State {
             input: None,
             filter_text,
             problem: None,
+            mistake: None,
             filter,
             ports,
             past: HashMap::new(),
+            all: Vec::new(),
         }
     }
 
@@ -108,32 +114,37 @@ impl State {
         self.problem = None;
         self.about = Some(look.about);
         let mut past = HashMap::new();
-        self.rows.clear();
-        self.connections = 0;
-        let (mut sent, mut received) = (0.0, 0.0);
-        for socket in &look.sockets {
-            let listens = socket.state == 10 || socket.netid != "tcp";
-            if listens {
+        self.all.clear();
+        for socket in look.sockets {
+            if socket.netid != "tcp" || state_name(socket.state) == "LISTEN" {
                 continue;
             }
-            self.connections += 1;
             let key = (socket.local, socket.peer, socket.ino);
             let mut known = self.past.remove(&key).unwrap_or_default();
-            let row = known.update(look.at, socket);
+            let row = known.update(look.at, &socket);
             if past.len() < MAX_REMEMBERED {
                 past.insert(key, known);
             }
-            let wanted = self.filter.states.is_none_or(|states| states & 1 << socket.state != 0)
-                && self.filter.expression.as_ref().is_none_or(|it| it.fits(socket));
-            if wanted {
-                sent += row.sent;
-                received += row.received;
-                self.rows.push(row);
-            }
+            self.all.push((socket, row));
         }
         self.past = past;
+        self.connections = self.all.len();
+        self.choose();
+        let sum = |rate: fn(&Row) -> f64| self.rows.iter().map(rate).sum();
+        let (sent, received) = (sum(|row| row.sent), sum(|row| row.received));
         push(&mut self.sent, sent);
         push(&mut self.received, received);
+    }
+
+    /// Shows the connections that fit the filter.
+    fn choose(&mut self) {
+        let Filter { states, expression } = &self.filter;
+        let wanted = |socket: &Socket| {
+            states.is_none_or(|states| states & 1 << socket.state != 0)
+                && expression.as_ref().is_none_or(|it| it.fits(socket))
+        };
+        let fitting = self.all.iter().filter(|(socket, _)| wanted(socket));
+        self.rows = fitting.map(|(_, row)| row.clone()).collect();
         self.arrange();
     }
 
@@ -179,9 +190,9 @@ impl State {
             Ok(filter) => {
                 self.filter = filter;
                 self.filter_text = text.trim().to_string();
-                self.problem = None;
+                self.choose();
             }
-            Err(failure) => self.problem = Some(failure.0),
+            Err(failure) => self.mistake = Some(failure.0),
         }
     }
 

@@ -91,7 +91,7 @@ fn foot_line(state: &State) -> Line<'static> {
     if let Some(input) = &state.input {
         return Line::from(vec![Span::from("filter: ").bold(), format!("{input}_").into()]);
     }
-    if let Some(problem) = &state.problem {
+    if let Some(problem) = state.mistake.as_ref().or(state.problem.as_ref()) {
         return Line::from(problem.clone()).red();
     }
     let order = if state.reverse { ", reversed" } else { "" };
@@ -131,7 +131,7 @@ fn columns(width: usize, cells: [&str; 8]) -> String {
 
 fn header(width: usize, state: &State) -> Line<'static> {
     let marked = |sort: Sort, name: &str| match state.sort == sort {
-        true => format!("{name}{}", if state.reverse { '^' } else { 'v' }),
+        true => format!("{name}{}", if state.reverse { '▲' } else { '▼' }),
         false => name.to_string(),
     };
     let titles = [
@@ -254,7 +254,8 @@ pub fn plain(state: &State) -> String {
         let now = history.back().copied().unwrap_or(0.0);
         text += &format!("{name:>4} {:>8}bps\n", bits(now));
     }
-    text += &format!("{}\n", header(width, state).to_string().trim_end().trim_end_matches("RATEv"));
+    let titles = header(width, state).to_string().replace(['▼', '▲'], "");
+    text += &format!("{}\n", titles.trim_end().trim_end_matches("RATE").trim_end());
     for row in &state.rows {
         text += &format!("{}\n", cells(row, width).trim_end());
     }

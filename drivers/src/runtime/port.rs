@@ -16,7 +16,7 @@ use tapping_stack::packet::PacketPool;
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::{LinkId, Packet, Stack};
 
-use super::{NewInterest, TRANSMIT_BUDGET};
+use super::{NewInterest, RECEIVE_BATCH_BYTES, TRANSMIT_BUDGET};
 use crate::clock::Clock;
 use crate::device::{Device, DeviceChange};
 
@@ -184,17 +184,19 @@ impl<D: Device> Port<D> {
         self.handle_batch(clock, stack)
     }
 
-    /// Reads frames until there are `limit` that the stack has not got, or none is left. Returns
-    /// how many it has not got.
+    /// Reads frames until there are `limit` that the stack has not got, or [`RECEIVE_BATCH_BYTES`],
+    /// or none is left. Returns how many it has not got.
     pub(crate) fn receive_batch(&mut self, pool: &mut PacketPool, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
-        while self.batch.len() < limit {
+        let mut bytes = 0;
+        while self.batch.len() < limit && bytes < RECEIVE_BATCH_BYTES {
             let result = device.receive(pool);
             self.stats.truncated = device.truncated();
             match result {
                 Ok(Some(packet)) => {
                     self.errors = 0;
                     self.stats.received += 1;
+                    bytes += packet.len();
                     self.batch.push(packet);
                 }
                 Ok(None) => {

@@ -24,6 +24,9 @@ use crate::tcp::{FourTuple, Listener, Tcb, TcpSocket, TcpState};
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNumber;
 
+#[cfg(test)]
+mod tests;
+
 /// A socket at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SocketSnapshot {
