@@ -198,6 +198,11 @@ impl WakerTable {
         }
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Whether anybody waits for anything.
     #[inline]
     pub(crate) fn any(&self) -> bool {

@@ -435,6 +435,11 @@ impl Stack {
         }
     }
 
+    /// How many wait for sockets.
+    pub fn waiters(&self) -> usize {
+        self.core.wakers.len()
+    }
+
     /// Wakes everybody who waits for any socket.
     pub fn wake_everybody(&mut self) {
         self.core.wakers.wake_everybody();

@@ -631,7 +631,9 @@ impl Tcb {
         segs: usize,
         nagle: Nagle,
     ) -> usize {
-        let most = (mss * segs).min(MAX_PAYLOAD - MAX_PAYLOAD % mss);
+        // One segment always fits, even with an MTU of 65536.
+        let limit = MAX_PAYLOAD.max(mss);
+        let most = (mss * segs).min(limit - limit % mss);
         let needed = data.min(window);
         if most <= needed {
             return most;
