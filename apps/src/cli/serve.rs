@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::NetworkArgs;
+use super::control::ControlArgs;
 use super::values;
 
 /// `--http PORT[=DIR]`.
@@ -58,6 +59,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "peer", help_heading = "Serve options")]
     pub exec: Vec<OsString>,
 
+    #[command(flatten)]
+    pub control: ControlArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
 }

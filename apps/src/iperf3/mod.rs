@@ -80,6 +80,8 @@ fn run_client(args: &Iperf3Args, host: &str) -> Result<u8, Stop> {
     };
     let mut host = Host::open(&plan)?;
     let serving = host.peer.as_ref().map(|peer| serve_peer(peer, args.port)).transpose()?;
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &host.net)?;
     let mut report = report(args.json, args.format.unwrap_or_default());
     let interrupt = interrupt(&host.net);
     let net = host.net.clone();
@@ -107,6 +109,8 @@ fn run_server(args: &Iperf3Args) -> Result<u8, Stop> {
             return Ok(FAILED);
         }
     };
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &host.net)?;
     let mut console = Terminal { json: args.json, unit: args.format.unwrap_or_default() };
     let serving = server.run(&mut console, interrupt(&host.net));
     let result = host.driver.block_on(serving);

@@ -51,7 +51,8 @@ pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
     }
     let net = online.net().clone();
     let server = Server::start(&net, &services, args.max_connections)?;
-    let program = Program::start(&args.exec)?;
+    let control = crate::control::serve(args.control.control.as_ref(), "serve", &net)?;
+    let program = Program::start(&args.exec, control.as_ref().map(|control| control.path()))?;
     if program.is_none() {
         let mut out = io::stdout().lock();
         writeln!(out, "ready {}", plan.addr.addr())?;
