@@ -83,6 +83,8 @@ fn run_client(args: &Iperf3Args, host: &str) -> Result<u8, Stop> {
     if let Some(peer) = online.peer() {
         serve(peer, args.port, Box::pin(std::future::pending())).map_err(Failure::new)?;
     }
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &net)?;
     let mut report = report(args.json, args.format.unwrap_or_default());
     let result = online.block_on(client.run(&net, &mut *report, interrupt(&net)))?;
     finish(result, |fault| report.failed(&Failure::new(fault).0))
@@ -102,6 +104,8 @@ fn run_server(args: &Iperf3Args) -> Result<u8, Stop> {
         let port = args.port;
         Stop::Refused(Failure::new(format_args!("unable to listen on port {port}: {error}")))
     })?;
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &net)?;
     let mut console = Terminal { json: args.json, unit: args.format.unwrap_or_default() };
     let result = online.block_on(server.run(&mut console, interrupt(&net)))?;
     // Faults of tests have been told.

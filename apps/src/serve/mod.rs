@@ -57,7 +57,7 @@ pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
         server.start_iperf3(&net, port)?;
     }
     let control = control::serve(args.control.control.as_ref(), "serve", &net)?;
-    let program = Program::start(&args.exec)?;
+    let program = Program::start(&args.exec, control.as_ref().map(|control| control.path()))?;
     if program.is_none() {
         let mut out = io::stdout().lock();
         writeln!(out, "ready {}", plan.addr.addr())?;
