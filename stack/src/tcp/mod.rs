@@ -25,6 +25,7 @@ pub mod event;
 mod icmp;
 pub mod info;
 mod input;
+mod ip_options;
 mod isn;
 pub(crate) mod layer;
 mod listen;
@@ -53,6 +54,7 @@ mod window;
 pub(crate) use connect::Start;
 pub(crate) use demux::{Found, TcpSocket, TcpSockets};
 pub(crate) use icmp::{is_in_flight, quoted_error};
+pub(crate) use ip_options::IpOptions;
 pub(crate) use layer::{TcpLayer, handle_timeout, input};
 pub(crate) use listen::Listener;
 pub use options::TcpOptions;
@@ -62,6 +64,7 @@ pub(crate) use sparse::SharedDefault;
 pub use state::TcpState;
 pub(crate) use tcb::{Phase, Tcb};
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
@@ -88,6 +91,7 @@ pub(crate) struct Outgoing {
     pub(crate) pmtu: PmtuDiscovery,
     /// Identification; IPv4 chooses when `None`.
     pub(crate) ident: Option<u16>,
+    pub(crate) ip_options: Option<Box<IpOptions>>,
 }
 
 /// What a connection needs of its surroundings.

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::cc::{CcContext, Congestion, CongestionState};
 use super::config::TcpConfig;
+use super::ip_options::IpOptions;
 use super::mtu_probe::MtuSearch;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
@@ -205,6 +206,8 @@ pub(crate) struct Tcb {
     pub(crate) tuple: FourTuple,
     pub(crate) ip: Sparse<SocketOptions>,
     pub(crate) options: Sparse<TcpOptions>,
+    /// Options of IP that its packets carry.
+    pub(crate) ip_options: Option<Box<IpOptions>>,
     /// Nobody has it any more (Linux `SOCK_DEAD`).
     pub(crate) orphan: bool,
     /// Nobody has accepted it yet: the listener.
@@ -367,6 +370,7 @@ impl Tcb {
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
             ip: Sparse::new(ip),
             options: Sparse::new(options),
+            ip_options: None,
             orphan: false,
             listener: None,
             hashed: false,
@@ -497,6 +501,19 @@ impl Tcb {
             rcv_ooopack: 0,
             chronograph: Chronograph::default(),
         }
+    }
+
+    /// Takes over the options of IP that the socket was given; tells whether they are others than
+    /// before.
+    pub(crate) fn take_ip_options(&mut self) -> Result<bool, SocketError> {
+        let options = IpOptions::compile(&self.ip.ip_options)?;
+        let before = core::mem::replace(&mut self.ip_options, options);
+        Ok(before != self.ip_options)
+    }
+
+    /// Where its packets are addressed to: the peer, or the first hop of a source route.
+    pub(crate) fn next_hop(&self) -> core::net::Ipv4Addr {
+        self.ip_options.as_ref().and_then(|options| options.via()).unwrap_or(self.tuple.remote)
     }
 
     /// What both ends agreed on.
