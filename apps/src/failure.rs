@@ -35,8 +35,12 @@ impl fmt::Display for Failure {
 /// Why a run did not come to its end.
 #[derive(Debug)]
 pub enum Stop {
-    /// Something is wrong.
+    /// Something is wrong here.
     Failure(Failure),
+    /// The network or somebody on it says no: exit status 1.
+    Refused(Failure),
+    /// This signal says to stop.
+    Signal(u8),
     /// Nobody reads what is written any more, as in `tapping … | head -1`.
     ReaderGone,
 }

@@ -2,11 +2,22 @@
 
 mod arping;
 mod cli;
+mod control;
 mod failure;
+mod http;
+mod ip;
+mod iperf3;
 mod names;
+mod nc;
 mod network;
 mod ping;
+mod pipes;
 mod plan;
+mod serve;
+mod ss;
+mod stat;
+mod tcping;
+mod top;
 mod trace;
 mod walk;
 
@@ -16,6 +27,8 @@ use std::process::ExitCode;
 use cli::{Command, NetworkArgs, Parsed};
 use failure::{Stop, say};
 
+/// Exit status of a run that the network or somebody on it said no to.
+const REFUSED: u8 = 1;
 /// Exit status of a run that could not be done.
 const WRONG: u8 = 2;
 /// What a shell shows for a command that SIGPIPE ended.
@@ -34,15 +47,31 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    start_log(command.network().verbose);
+    control::place::remember_user();
+    start_log(command.verbose());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Ss(args) => ss::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Ip(args) => ip::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Tcping(args) => tcping::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Nc(args) => nc::run(args),
+        Command::Http(args) => http::run(args),
+        Command::Iperf3(args) => iperf3::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(Stop::ReaderGone) => ExitCode::from(READER_GONE),
+        // What a shell shows for it.
+        Err(Stop::Signal(number)) => ExitCode::from(128 + number),
+        Err(Stop::Refused(failure)) => {
+            say(format_args!("tapping: {failure}"));
+            ExitCode::from(REFUSED)
+        }
         Err(Stop::Failure(failure)) => {
             say(format_args!("tapping: {failure}"));
             ExitCode::from(WRONG)
@@ -51,11 +80,27 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    fn network(&self) -> &NetworkArgs {
-        match self {
+    /// How the stack is joined to a network, if it is a stack of ours.
+    fn network(&self) -> Option<&NetworkArgs> {
+        Some(match self {
             Command::Ping(args) => &args.network,
             Command::Arping(args) => &args.network,
             Command::Trace(args) => &args.network,
+            Command::Tcping(args) => &args.network,
+            Command::Serve(args) => &args.network,
+            Command::Nc(args) => &args.network,
+            Command::Http(args) => &args.network,
+            Command::Iperf3(args) => &args.network,
+            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => return None,
+        })
+    }
+
+    /// How much of what goes on is told.
+    fn verbose(&self) -> u8 {
+        match self {
+            // Its first -v is about connections, as nc's is.
+            Command::Nc(args) => args.network.verbose.saturating_sub(1),
+            command => command.network().map_or(0, |network| network.verbose),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 
@@ -48,6 +49,10 @@ pub struct Plan {
     pub mac: Option<MacAddr>,
     /// The MTU, when given.
     pub mtu: Option<u32>,
+    /// Whether a TAP leaves checksums and cutting to the other side.
+    pub offload: bool,
+    /// How long to look for packets before sleeping, if at all.
+    pub busy_poll: Option<Duration>,
     /// Where to write a capture.
     pub pcap: Option<PathBuf>,
     /// The seed, when given.
@@ -90,6 +95,8 @@ impl Plan {
             gateway: args.gateway,
             mac: args.mac,
             mtu: args.mtu,
+            offload: !args.no_offload,
+            busy_poll: args.busy_poll.filter(|spin| !spin.is_zero()),
             pcap: args.pcap.clone(),
             seed: args.seed,
         };

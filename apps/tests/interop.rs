@@ -13,5 +13,6 @@ mod interop {
     mod frames;
     mod kernel_tools;
     mod prober;
+    mod tools_beside;
     mod world;
 }

@@ -24,7 +24,7 @@ fn macless(text: &str) -> String {
 #[test]
 fn arping_asks_and_counts_as_iputils() {
     for user in users() {
-        let said = tapping_as(user, "arping --peer -c 2 -i 0.01 10.0.0.1").good();
+        let said = tapping_as(user, "arping --peer -c 2 -i 0.3 10.0.0.1").good();
         assert_eq!(
             macless(&said.out),
             "ARPING 10.0.0.1 from 10.0.0.2 tap0\n\
@@ -104,6 +104,28 @@ fn trace_says_once_what_is_wrong_here() {
     for host in ["10.0.0.255", "10.0.0.0", "255.255.255.255"] {
         tapping(&format!("trace {host}")).refused(&[host, "broadcast address", "one host"]);
     }
+}
+
+#[test]
+fn trace_reaches_a_port_by_tcp() {
+    for user in users() {
+        for peer in ["", "--peer "] {
+            for port in ["", "-p 7 "] {
+                let line = format!("trace {peer}-T -n {port}10.0.0.1");
+                tapping_as(user, &line).good().says(
+                    "traceroute to 10.0.0.1 (10.0.0.1), 30 hops max, 60 byte packets\n \
+                     1  10.0.0.1  N ms  N ms  N ms\n",
+                );
+            }
+        }
+    }
+    tapping("trace -T -w 0.05 -q 1 -m 2 10.0.0.9").status(1).says(
+        "traceroute to 10.0.0.9 (10.0.0.9), 2 hops max, 60 byte packets\n \
+         1  *\n \
+         2  *\n",
+    );
+    tapping("trace -T 10.0.0.1 100").refused(&["60 bytes", "100"]);
+    tapping("trace -T -I 10.0.0.1").refused(&["--tcp", "--icmp"]);
 }
 
 /// The frames of a capture, as one word each.

@@ -40,11 +40,14 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod aio;
+pub mod blocking;
 mod checksum;
 pub mod clock;
 pub mod device;
 pub mod error;
 mod namespace;
+pub mod net;
 pub mod netlink;
 pub mod packet_socket;
 pub mod pcap;

@@ -50,6 +50,8 @@ use timer::Timer;
 
 /// Frames received between two looks at what there is to send.
 pub const RECEIVE_BATCH: usize = 32;
+/// Bytes received after which there is such a look, too: as much as stays in a processor's cache.
+pub const RECEIVE_BATCH_BYTES: usize = 256 << 10;
 /// Frames that one device may receive in one turn (Linux `net.core.dev_weight`).
 pub const RECEIVE_BUDGET: usize = 64;
 /// Frames that one device may be given each time it is served.
@@ -66,6 +68,8 @@ const EVENTS: usize = 64;
 const SPINS: usize = 16;
 /// Who has not been here for so long was stopped, or busy with something else.
 const ABSENCE: Duration = Duration::from_millis(100);
+/// Who is absent again and again, on a machine that is overloaded, runs timers all the same.
+const CATCH_UPS: usize = 3;
 
 /// A stack of a [`Runtime`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,7 +143,7 @@ pub struct Runtime {
     flushed_timers: bool,
     /// How long to spin before sleeping.
     busy_poll: Option<Duration>,
-    /// When the last turn or flush ended.
+    /// When the loop was here last, but for sleeping.
     left: Instant,
 }
 
@@ -290,12 +294,7 @@ impl Runtime {
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Turn> {
         let mut turn = std::mem::take(&mut self.flushed);
         let flushed = turn.is_eventful() | std::mem::take(&mut self.flushed_timers);
-        let mut now = self.now();
-        if now - self.left > ABSENCE {
-            self.poll(Some(Duration::ZERO), &mut turn)?;
-            self.receive(&mut turn);
-            now = self.now();
-        }
+        let now = self.catch_up(&mut turn)?;
         // What a timer did, or the loopback brought, may be what the caller waits for.
         let ran = self.run_timers(now);
         self.transmit(now, &mut turn);
@@ -303,8 +302,9 @@ impl Runtime {
         let busy = flushed || ran || turn.is_eventful() || self.ports.iter().any(Port::has_more);
         self.wait(deadline, busy, &mut turn)?;
 
+        self.left = self.now();
         self.receive(&mut turn);
-        let now = self.now();
+        let now = self.catch_up(&mut turn)?;
         self.run_timers(now);
         self.transmit(now, &mut turn);
         turn.deadline = deadline.is_some_and(|deadline| now >= deadline);
@@ -328,6 +328,22 @@ impl Runtime {
         self.receive(&mut turn);
         self.flushed = turn;
         polled
+    }
+
+    /// The time, with which timers can be run: after an absence not before what has arrived
+    /// meanwhile is received.
+    fn catch_up(&mut self, turn: &mut Turn) -> io::Result<Instant> {
+        let mut now = self.now();
+        for _ in 0..CATCH_UPS {
+            if now - self.left <= ABSENCE {
+                break;
+            }
+            self.left = now;
+            self.poll(Some(Duration::ZERO), turn)?;
+            self.receive(turn);
+            now = self.now();
+        }
+        Ok(now)
     }
 
     /// Runs the timers that are due; tells whether there were any.
@@ -356,22 +372,23 @@ impl Runtime {
         for index in 0..self.ports.len() {
             let mut budget = RECEIVE_BUDGET;
             // The first frame is answered by itself.
-            let mut batch = 1;
+            let mut limit = 1;
             while budget > 0 && self.ports[index].may_receive() {
                 let port = &mut self.ports[index];
                 let stack = &mut self.stacks[port.stack()];
-                let received = port.receive(&self.clock, stack, batch);
+                let received = port.receive(&self.clock, stack, limit);
                 turn.received += received;
                 let now = self.clock.now();
                 if received > 0 {
                     self.transmit(now, turn);
                 }
                 self.settle(index, now, turn);
-                budget -= batch;
-                batch = RECEIVE_BATCH.min(budget);
-                if received == 0 {
+                // There are no more, or so large ones that the caller should have them first.
+                if received < limit {
                     break;
                 }
+                budget -= received;
+                limit = RECEIVE_BATCH.min(budget);
             }
         }
     }

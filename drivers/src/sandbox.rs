@@ -78,7 +78,7 @@ impl From<NetlinkError> for SandboxError {
 /// A private network that has been set up: the kernel's side is up and has its address.
 pub struct Sandbox {
     /// The stack's side.
-    pub device: Box<dyn Device>,
+    pub device: Box<dyn Device + Send>,
     /// How it is joined to the kernel.
     pub kind: SandboxKind,
     /// What was obtained of offloads, by a TAP that was to have some.
@@ -171,7 +171,7 @@ impl Sandbox {
 }
 
 /// The stack's side, and what it obtained of offloads.
-type Joined = (Box<dyn Device>, Option<Offloads>);
+type Joined = (Box<dyn Device + Send>, Option<Offloads>);
 
 fn tap(config: &SandboxConfig) -> Result<Joined, DeviceError> {
     let mut tap = TapConfig::new(&config.name, config.mac).offload(config.offload).open()?;

@@ -10,7 +10,7 @@ use std::io;
 
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
-use tapping_stack::packet::{Packet, PacketPool, segment};
+use tapping_stack::packet::{Packet, PacketPool, Sums, segment};
 use tapping_stack::wire::ethernet;
 
 use crate::checksum::{finish_checksum, network_offset};
@@ -69,7 +69,8 @@ impl<D: Device> SmoltcpDevice<D> {
             packet.mark_network();
             packet.push(link);
             let pieces = &mut self.pieces;
-            if let Err(packet) = segment(packet, pool, |piece| pieces.push_back(piece)) {
+            if let Err(packet) = segment(packet, pool, Sums::Later, |piece| pieces.push_back(piece))
+            {
                 pool.put(packet);
             }
         }

@@ -3,7 +3,9 @@
 
 mod common;
 
-use std::net::Ipv4Addr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 
 use allocation_counter::{measure, opt_out};
 use common::{HOST_ADDR, Host, KernelPing, OUR_ADDR, echo, over_both_devices};
@@ -34,6 +36,8 @@ const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 over_both_devices! {
     we_ping_the_kernel
     the_kernel_pings_us
+    the_kernel_sends_us_a_stream
+    we_send_the_kernel_a_stream
 }
 
 /// Runs `exchange` to warm up, then counts what it allocates; its argument numbers the exchange.
@@ -304,4 +308,72 @@ fn the_kernel_pings_us(sandbox: Sandbox) {
         });
         turn_until(&mut host, |_| recv(kernel.fd(), &mut reply[..], RecvFlags::empty()).is_ok());
     });
+}
+
+/// Bytes of a stream before counting, and while it is counted.
+const STREAM: usize = 48 << 20;
+
+/// How often the loop allocates while `step`, which returns how many bytes it has moved, moves a
+/// stream. Queues, pools and windows have grown to what they need before; but when one becomes longer
+/// than it ever was, or one that was long is given up, it allocates: once for `few` packets and more.
+fn assert_steady_stream(
+    host: &mut Host,
+    few: u64,
+    mut step: impl FnMut(Instant, &mut Stack) -> usize,
+) {
+    let mut pass = |host: &mut Host| {
+        let mut moved = 0;
+        while moved < STREAM {
+            turn_until(host, |stack| {
+                let len = step(Instant::ZERO, stack);
+                moved += len;
+                len > 0
+            });
+        }
+    };
+    pass(host);
+    let link = host.link;
+    let packets = |host: &mut Host| {
+        let snapshot = host.stack().snapshot();
+        let (_, _, counters) = snapshot.links.iter().find(|(id, ..)| *id == link).unwrap();
+        counters.rx_packets + counters.tx_packets
+    };
+    let before = packets(host);
+    let counted = measure(|| pass(host));
+    let packets = packets(host) - before;
+    assert!(counted.count_total * few < packets, "{counted:?} for {packets} packets");
+}
+
+fn the_kernel_sends_us_a_stream(sandbox: Sandbox) {
+    let mut host = Host::new(sandbox.device, &format!("{OUR_ADDR}/24"));
+    let now = host.runtime.now();
+    let listener = host.stack().open_tcp().unwrap();
+    host.stack().bind(listener, (OUR_ADDR, 9).into()).unwrap();
+    host.stack().listen(now, listener, 1).unwrap();
+    thread::spawn(|| {
+        let mut stream = TcpStream::connect((OUR_ADDR, 9)).unwrap();
+        // Until nobody listens any more.
+        while stream.write_all(&[7; 1 << 16]).is_ok() {}
+    });
+    let (id, _) = host.turn_until(|stack| stack.accept(now, listener).ok());
+    let mut buffer = vec![0; 1 << 18];
+    assert_steady_stream(&mut host, 20, |now, stack| {
+        stack.receive(now, id, &mut buffer).unwrap_or(0)
+    });
+}
+
+fn we_send_the_kernel_a_stream(sandbox: Sandbox) {
+    let mut host = Host::new(sandbox.device, &format!("{OUR_ADDR}/24"));
+    let listener = TcpListener::bind((HOST_ADDR, 9)).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        while stream.read(&mut buffer).is_ok_and(|len| len > 0) {}
+    });
+    let now = host.runtime.now();
+    let id = host.stack().open_tcp().unwrap();
+    host.stack().connect(now, id, (HOST_ADDR, 9).into()).unwrap();
+    let data = vec![7; 1 << 18];
+    // What orders the segments on their way is made of nodes.
+    assert_steady_stream(&mut host, 2, |now, stack| stack.send(now, id, &data).unwrap_or(0));
 }

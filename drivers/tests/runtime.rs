@@ -119,6 +119,39 @@ fn a_flush_sends_at_once_and_the_next_turn_tells_what_came() {
 }
 
 #[test]
+fn a_spinning_turn_sees_all_that_a_sleeping_one_does() {
+    let (a, b) = veth::channel_pair(end(1, 1500), end(2, 1500)).unwrap();
+    let mut host = Host::new(a, "10.0.0.1/24");
+    host.runtime.set_busy_poll(Some(Duration::from_millis(2)));
+    let waker = host.runtime.waker();
+    let done = Arc::new(AtomicBool::new(false));
+    let peer = {
+        let done = Arc::clone(&done);
+        thread::spawn(move || {
+            let mut peer = Host::new(b, "10.0.0.2/24");
+            peer.runtime.set_busy_poll(Some(Duration::from_micros(100)));
+            while !done.load(Ordering::SeqCst) {
+                peer.runtime.turn(Some(peer.runtime.now() + Duration::from_millis(5))).unwrap();
+            }
+        })
+    };
+    for sequence in 0..300 {
+        assert_eq!(host.ping(B, sequence, &pattern(2000)), pattern(2000));
+    }
+    // A deadline before, within and after the spin.
+    for micros in [0, 500, 5_000] {
+        let deadline = host.runtime.now() + Duration::from_micros(micros);
+        while !host.runtime.turn(Some(deadline)).unwrap().deadline {}
+        assert!(host.runtime.now() >= deadline);
+    }
+    let waking = thread::spawn(move || waker.wake().unwrap());
+    while !host.runtime.turn(None).unwrap().woken {}
+    waking.join().unwrap();
+    done.store(true, Ordering::SeqCst);
+    peer.join().unwrap();
+}
+
+#[test]
 fn another_thread_ends_a_turn_that_has_no_deadline() {
     let mut runtime = Runtime::new().unwrap();
     let waker = runtime.waker();

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use common::{HOST_ADDR, Host, OUR_ADDR, over_both_devices};
 use tapping_drivers::sandbox::{Sandbox, SandboxKind};
+use tapping_drivers::tap::Offloads;
 use tapping_stack::stats::DropReason;
 use tapping_stack::{Shutdown, SocketError, SocketId, TcpState};
 
@@ -160,6 +161,18 @@ fn kernel_counters(file: &str, kind: &str) -> HashMap<String, i64> {
     names.split(' ').map(str::to_owned).zip(values).collect()
 }
 
+/// With offload the kernel's segments come whole, else as it would put them on a wire.
+fn assert_large(host: &mut Host, offloads: Option<Offloads>) {
+    let link = host.link;
+    let snapshot = host.stack().snapshot();
+    let (_, _, counters) = snapshot.links.iter().find(|(id, ..)| *id == link).unwrap();
+    let frames = (LEN / 1460) as u64;
+    match offloads {
+        Some(offloads) if offloads.tso => assert!(counters.rx_packets < frames / 2, "{counters:?}"),
+        _ => assert!(counters.rx_packets >= frames, "{counters:?}"),
+    }
+}
+
 /// Nothing is damaged. And what goes to a TAP is not lost, as it is when the buffer of a packet
 /// socket is full, so the kernel repairs nothing; that it probes when we are slow to answer says
 /// nothing.
@@ -196,6 +209,7 @@ fn we_receive_what_the_kernel_sends(sandbox: Sandbox) {
     assert_eq!(ours(&mut host, id, false), LEN);
     assert_eq!(finish(&mut host, peer), 0);
     assert_clean(&mut host, kind);
+    assert_large(&mut host, sandbox.offloads);
 }
 
 fn both_send_at_once(sandbox: Sandbox) {

@@ -281,7 +281,7 @@ impl Default for Config {
                 tx_queue_len: 1000,
                 netdev_budget: 300,
                 pool_small: 512,
-                pool_large: 16,
+                pool_large: 128,
             },
         }
     }

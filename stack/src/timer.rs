@@ -79,6 +79,12 @@ impl<K: Copy> TimerWheel<K> {
         }
     }
 
+    /// When a timer fires, to the tick; `None` when it has fired or was cancelled before.
+    pub fn deadline(&self, id: TimerId) -> Option<Instant> {
+        let entry = self.entries.get(id.index as usize)?;
+        (entry.generation == id.generation).then(|| Instant::from_millis(entry.tick))
+    }
+
     /// How many timers are pending.
     pub fn len(&self) -> usize {
         self.len
@@ -138,6 +144,17 @@ impl<K: Copy> TimerWheel<K> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let (level, slot) = self.next_slot()?;
         Some(Instant::from_millis(self.levels[level][slot].earliest))
+    }
+
+    /// The keys of timers that fire next, in their order: those of one slot of level 0.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = K> {
+        let slot = self.next_slot().filter(|(level, _)| *level == 0);
+        let mut index = slot.map_or(NONE, |(_, slot)| self.levels[0][slot].first);
+        core::iter::from_fn(move || {
+            let entry = self.entries.get(index as usize)?;
+            index = entry.next;
+            Some(entry.key)
+        })
     }
 
     /// The occupied slot that time enters first.

@@ -1,5 +1,15 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod control;
+pub mod http;
+pub mod ip;
+pub mod iperf3;
+pub mod nc;
+pub mod serve;
+pub mod ss;
+pub mod stat;
+pub mod tcping;
+pub mod top;
 pub mod values;
 
 use std::ffi::OsString;
@@ -8,7 +18,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use http::HttpArgs;
+use iperf3::Iperf3Args;
+use nc::NcArgs;
+use serve::ServeArgs;
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
+use tcping::TcpingArgs;
 
 /// Ping and debug networks from a TCP/IP stack that is not the kernel's.
 #[derive(Debug, Parser)]
@@ -44,6 +59,9 @@ Examples:
   tapping --json -c 3 10.0.0.1 10.0.0.9     several hosts, one JSON object a line
   tapping trace 10.0.0.1                    the routers on the way
   tapping arping 10.0.0.1                   the link-layer address of a neighbour
+  tapping tcping 10.0.0.1 22                how long a connection takes
+  tapping serve --http 80=. --exec curl -s http://10.0.0.2/
+  tapping iperf3 -c 10.0.0.1                how fast data goes to an iperf3 server
 
 Exit status: 0 when every host answered, 1 when one did not, 2 when something was wrong here.";
 
@@ -56,6 +74,24 @@ pub enum Command {
     Arping(ArpingArgs),
     /// Show the routers on the way to a host
     Trace(TraceArgs),
+    /// List the sockets of a running stack, as ss does
+    Ss(ss::SsArgs),
+    /// Show the counters of a running stack, as netstat -s does
+    Stat(stat::StatArgs),
+    /// Show links, addresses, routes and neighbours of a running stack, as ip does
+    Ip(ip::IpArgs),
+    /// Watch the connections of a running stack
+    Top(top::TopArgs),
+    /// Time connections to a port
+    Tcping(TcpingArgs),
+    /// Serve echo, discard, chargen and files by HTTP
+    Serve(ServeArgs),
+    /// Standard input and output over TCP or UDP
+    Nc(NcArgs),
+    /// Fetch something by HTTP
+    Http(HttpArgs),
+    /// Measure throughput, with iperf3's protocol
+    Iperf3(Iperf3Args),
 }
 
 /// How the stack is joined to a network; every subcommand takes these.
@@ -86,6 +122,12 @@ pub struct NetworkArgs {
     /// Longest IP packet on the link, 68 to 65521 [default: 1500, or the interface's own]
     #[arg(long, value_name = "BYTES", value_parser = values::mtu, allow_negative_numbers = true)]
     pub mtu: Option<u32>,
+    /// Let a TAP carry only whole frames of the MTU with their checksums, as without offload
+    #[arg(long, conflicts_with_all = ["packet", "peer"])]
+    pub no_offload: bool,
+    /// Look for packets so many microseconds before sleeping [default: 0, or 50 without a number]
+    #[arg(long, value_name = "MICROSECONDS", value_parser = values::spin, num_args = 0..=1, require_equals = true, default_missing_value = "50")]
+    pub busy_poll: Option<Duration>,
     /// Write every frame to this pcapng file
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
@@ -259,6 +301,9 @@ pub struct TraceArgs {
     /// Probe by ICMP echo instead of UDP
     #[arg(short = 'I', long = "icmp")]
     pub icmp: bool,
+    /// Probe by TCP SYN instead of UDP; an open and a closed port both end the way
+    #[arg(short = 'T', long = "tcp", conflicts_with = "icmp")]
+    pub tcp: bool,
     /// Longest way to try, in hops
     #[arg(short = 'm', value_name = "HOPS", value_parser = values::ttl, default_value = "30", allow_negative_numbers = true)]
     pub max_hops: u8,
@@ -268,8 +313,8 @@ pub struct TraceArgs {
     /// Probes on their way at the same time
     #[arg(short = 'N', value_name = "COUNT", value_parser = values::parallel, default_value = "16", allow_negative_numbers = true)]
     pub parallel: usize,
-    /// UDP port of the first probe, one more for each; with -I the first sequence number
-    /// [default: 33434, or 1 with -I]
+    /// UDP port of the first probe, one more for each; with -I the first sequence number; with -T
+    /// the TCP port [default: 33434, or 1 with -I, or 80 with -T]
     #[arg(short = 'p', value_name = "PORT", value_parser = values::number::<u16>, allow_negative_numbers = true)]
     pub port: Option<u16>,
     /// Probes for each hop, 1 to 10
@@ -332,10 +377,12 @@ fn subcommand_first(mut words: Vec<OsString>) -> Vec<OsString> {
 /// How many words the option that begins with `word` takes, if `command` has it.
 fn option_length(command: &clap::Command, word: &str) -> Option<usize> {
     let takes_value = |arg: &clap::Arg| arg.get_action().takes_values();
+    // A value that may be left out stands in the same word.
+    let takes_word = |arg: &clap::Arg| takes_value(arg) && !arg.is_require_equals_set();
     if let Some(long) = word.strip_prefix("--") {
         let name = long.split_once('=').map_or(long, |(name, _)| name);
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name))?;
-        return Some(if takes_value(arg) && name == long { 2 } else { 1 });
+        return Some(if takes_word(arg) && name == long { 2 } else { 1 });
     }
     let shorts = word.strip_prefix('-').filter(|shorts| !shorts.is_empty())?;
     let is_flag = |short| {

@@ -60,15 +60,25 @@ fn every_option_of_iputils() {
 #[test]
 fn the_network_options_go_with_every_subcommand() {
     let options = "--tap t0 --addr 10.1.0.2/16 --host-addr 10.1.0.1/16 --gateway 10.1.0.1 \
-                   --mac 02:00:00:00:00:09 --mtu 1400 --pcap x.pcapng --seed 7 -v";
-    for command in ["ping", "arping", "trace"] {
-        let network = match self::command(&format!("{command} {options} 10.1.0.1")) {
-            Command::Ping(args) => args.network,
-            Command::Arping(args) => args.network,
-            Command::Trace(args) => args.network,
-        };
+                   --mac 02:00:00:00:00:09 --mtu 1400 --no-offload --busy-poll=20 \
+                   --pcap x.pcapng --seed 7 -v";
+    for line in [
+        "ping 10.1.0.1",
+        "arping 10.1.0.1",
+        "trace 10.1.0.1",
+        "tcping 10.1.0.1",
+        "serve --http 80",
+        "nc 10.1.0.1 80",
+        "http GET http://10.1.0.1/",
+        "iperf3 -c 10.1.0.1",
+    ] {
+        let (name, rest) = line.split_once(' ').expect("several words");
+        let command = command(&format!("{name} {options} {rest}"));
+        let network = command.network().expect("it has a network");
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));
+        assert!(network.no_offload);
+        assert_eq!(network.busy_poll, Some(Duration::from_micros(20)));
     }
 }
 
@@ -83,6 +93,11 @@ fn network_options_may_stand_before_the_subcommand() {
         let NetworkArgs { peer, mtu, verbose, .. } = args.network;
         assert_eq!((args.host.as_str(), peer, mtu, verbose), ("h", true, Some(900), 2), "{line}");
     }
+    // A value that may be left out is never the next word.
+    let Command::Trace(args) = command("--busy-poll trace h") else { panic!("not a trace") };
+    assert_eq!(args.network.busy_poll, Some(Duration::from_micros(50)));
+    assert_eq!(ping("--busy-poll 7").hosts, ["7"]);
+    assert_eq!(ping("--busy-poll=0 h").network.busy_poll, Some(Duration::ZERO));
     // The value of an option is no subcommand, and after options of ping a word is a host.
     assert_eq!(ping("--tap trace h").network.tap.as_deref(), Some("trace"));
     assert_eq!(ping("-c 1 trace").hosts, ["trace"]);
@@ -124,5 +139,35 @@ fn help_and_version_are_printed() {
             Parsed::Print(text) => assert!(text.contains(words), "{line}: {text}"),
             _ => panic!("{line} printed nothing"),
         }
+    }
+}
+
+#[test]
+fn services() {
+    let line =
+        "serve --tcp-echo 7 --udp-echo 7 --http 80 --http 8080=/srv=x --exec a --tap b -- -c";
+    let Command::Serve(args) = command(line) else { panic!("{line} serves nothing") };
+    assert_eq!((args.tcp_echo, args.udp_echo, args.max_connections), (vec![7], vec![7], 16_384));
+    let http: Vec<_> = args.http.iter().map(|http| (http.port, http.dir.as_deref())).collect();
+    assert_eq!(http, [(80, None), (8080, Some("/srv=x".as_ref()))]);
+    assert_eq!(args.exec, ["a", "--tap", "b", "--", "-c"]);
+    for (line, words) in [
+        ("serve --http 0", "1 to 65535"),
+        ("serve --http 80=", "no directory"),
+        ("serve --http x=/", "whole number"),
+        ("serve --tcp-echo", "--tcp-echo"),
+        ("serve --peer --http 80 --exec curl", "cannot be used with"),
+        ("serve --max-connections 0 --http 80", "1 to"),
+        ("nc", "HOST"),
+        ("nc -z -l 80", "cannot be used with"),
+        ("nc -k h 80", "-l"),
+        ("nc -w 0 h 80", "more than 0"),
+        ("nc a b c", "unexpected"),
+        ("http GET", "URL"),
+        ("http PUT http://h/", "GET"),
+        ("http -H x GET http://h/", "a colon"),
+    ] {
+        let why = wrong(line);
+        assert!(why.contains(words), "{line:?} gave: {why}");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tapping_drivers::error::{DeviceError, check_interface_name};
 use tapping_stack::wire::{Ipv4Cidr, MacAddr};
 
+use super::serve::HttpService;
 use crate::ping::MAX_SIZE;
 
 /// The smallest MTU of IPv4 (RFC 791), as Linux has it.
@@ -108,6 +109,11 @@ pub fn mtu(text: &str) -> Result<u32, String> {
     in_range(text, u64::from(MIN_MTU), u64::from(MAX_MTU)).map(|mtu| mtu as u32)
 }
 
+/// `--busy-poll`: microseconds; 0 is not at all.
+pub fn spin(text: &str) -> Result<Duration, String> {
+    in_range(text, 0, 1_000_000).map(Duration::from_micros)
+}
+
 /// A seed, decimal or 0x hex.
 pub fn seed(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -152,6 +158,36 @@ pub fn parallel(text: &str) -> Result<usize, String> {
     in_range(text, 1, 255).map(|parallel| parallel as usize)
 }
 
+/// A TCP or UDP port that can be bound or connected to.
+pub fn port(text: &str) -> Result<u16, String> {
+    in_range(text, 1, 65_535).map(|port| port as u16)
+}
+
+/// `serve --http`: a port, and a directory behind `=`.
+pub fn http_service(text: &str) -> Result<HttpService, String> {
+    let (number, dir) = match text.split_once('=') {
+        Some((number, dir)) => (number, Some(dir)),
+        None => (text, None),
+    };
+    if dir.is_some_and(str::is_empty) {
+        return Err("there is no directory behind the '='".into());
+    }
+    Ok(HttpService { port: port(number)?, dir: dir.map(Into::into) })
+}
+
+/// How many connections a service may have.
+pub fn connections(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 1 << 20).map(|count| count as usize)
+}
+
+/// `http -H`: the name of a header field and its value.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| {
+        "write a name, a colon and a value, such as 'Range: bytes=0-99'".to_string()
+    })?;
+    Ok((name.trim().into(), value.trim().into()))
+}
+
 /// Any number its type can hold.
 pub fn number<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, String> {
     let max = u64::MAX >> (64 - 8 * size_of::<T>());
@@ -162,6 +198,15 @@ pub fn number<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, String> {
 /// `-i`, `-w`: seconds between requests, or to run.
 pub fn duration(text: &str) -> Result<Duration, String> {
     seconds(text)
+}
+
+/// `nc -w`, `http -w`: seconds until patience ends.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    let patience = seconds(text)?;
+    if patience.is_zero() {
+        return Err("the time to wait must be more than 0 seconds".into());
+    }
+    Ok(patience)
 }
 
 /// `-W`: seconds to wait for a reply; 0 waits for ever.

@@ -135,7 +135,8 @@ fn name(fields: &mut Value, from: &Named) {
     }
 }
 
-fn totals(engine: &Engine) -> Value {
+/// What a run has counted.
+pub fn totals(engine: &Engine) -> Value {
     let counters = engine.counters();
     let lost = counters.transmitted.saturating_sub(counters.received);
     let loss =
@@ -163,7 +164,8 @@ fn totals(engine: &Engine) -> Value {
     })
 }
 
-fn millis(duration: Duration) -> f64 {
+/// A time in milliseconds.
+pub fn millis(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
 }
 

@@ -3,15 +3,15 @@
 //! An [`engine`] for each host decides when to send; this module joins the engines to the sockets
 //! of a stack and to a [`mod@report`].
 
-mod engine;
+pub mod engine;
 mod icmp_text;
 mod ip_options;
-mod json;
+pub mod json;
 mod payload;
 mod report;
 mod session;
-mod stats;
-mod text;
+pub mod stats;
+pub mod text;
 mod window;
 
 pub use payload::MAX_SIZE;

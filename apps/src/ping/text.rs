@@ -162,31 +162,63 @@ impl<O: Write, E: Write> Report for Text<O, E> {
     }
 
     fn interim(&mut self, host: &Host, engine: &Engine) -> io::Result<()> {
-        let counters = engine.counters();
-        let lost = counters.transmitted - counters.received.min(counters.transmitted);
-        let loss = (lost * 100).checked_div(counters.transmitted).unwrap_or(0);
         let prefix = self.prefix(host);
-        let (received, transmitted) = (counters.received, counters.transmitted);
-        write!(self.err, "\r{prefix}{received}/{transmitted} packets, {loss}% loss")?;
-        if received > 0 && host.size >= STAMP {
-            let trips = engine.round_trips().summary();
-            let [min, avg, ewma, max] = [trips.min, trips.avg, trips.ewma, trips.max].map(Millis);
-            write!(self.err, ", min/avg/ewma/max = {min}/{avg}/{ewma}/{max} ms")?;
-        }
-        writeln!(self.err)
+        interim(&mut self.err, &prefix, host.size >= STAMP, engine)
     }
 
     fn summary(&mut self, host: &Host, engine: &Engine) -> io::Result<()> {
+        let summary = Summary {
+            title: format!("{} ping", host.name),
+            refused: 0,
+            timed: host.size >= STAMP,
+            paced_by_answers: engine.is_self_paced() || self.style.flood,
+        };
+        summary.write(&mut self.out, engine)
+    }
+}
+
+/// How things are, in a line.
+pub fn interim(out: &mut impl Write, prefix: &str, timed: bool, engine: &Engine) -> io::Result<()> {
+    let counters = engine.counters();
+    let lost = counters.transmitted - counters.received.min(counters.transmitted);
+    let loss = (lost * 100).checked_div(counters.transmitted).unwrap_or(0);
+    let (received, transmitted) = (counters.received, counters.transmitted);
+    write!(out, "\r{prefix}{received}/{transmitted} packets, {loss}% loss")?;
+    if received > 0 && timed {
+        let trips = engine.round_trips().summary();
+        let [min, avg, ewma, max] = [trips.min, trips.avg, trips.ewma, trips.max].map(Millis);
+        write!(out, ", min/avg/ewma/max = {min}/{avg}/{ewma}/{max} ms")?;
+    }
+    writeln!(out)
+}
+
+/// The last lines of a run, as iputils has them, and the percentiles.
+pub struct Summary {
+    /// Whose statistics they are.
+    pub title: String,
+    /// Answers that were refusals.
+    pub refused: u64,
+    /// Round trips are known.
+    pub timed: bool,
+    /// Answers set the pace, so that a mean gap is worth showing.
+    pub paced_by_answers: bool,
+}
+
+impl Summary {
+    /// Writes the lines.
+    pub fn write(&self, out: &mut impl Write, engine: &Engine) -> io::Result<()> {
         let counters = engine.counters();
         let (transmitted, received) = (counters.transmitted, counters.received);
-        let out = &mut self.out;
-        writeln!(out, "\n--- {} ping statistics ---", host.name)?;
+        writeln!(out, "\n--- {} statistics ---", self.title)?;
         write!(out, "{transmitted} packets transmitted, {received} received")?;
-        if counters.duplicates > 0 {
-            write!(out, ", +{} duplicates", counters.duplicates)?;
-        }
-        if counters.errors > 0 {
-            write!(out, ", +{} errors", counters.errors)?;
+        for (count, what) in [
+            (self.refused, "refused"),
+            (counters.duplicates, "duplicates"),
+            (counters.errors, "errors"),
+        ] {
+            if count > 0 {
+                write!(out, ", +{count} {what}")?;
+            }
         }
         if transmitted > 0 {
             let loss = Percent { part: transmitted.saturating_sub(received), whole: transmitted };
@@ -196,7 +228,7 @@ impl<O: Write, E: Write> Report for Text<O, E> {
         writeln!(out)?;
 
         let trips = engine.round_trips();
-        let timed = received > 0 && host.size >= STAMP;
+        let timed = received > 0 && self.timed;
         let mut parts = Vec::new();
         if timed {
             let figures = trips.summary();
@@ -207,7 +239,7 @@ impl<O: Write, E: Write> Report for Text<O, E> {
         if engine.pipe() > 1 {
             parts.push(format!("pipe {}", engine.pipe()));
         }
-        if received > 0 && transmitted > 1 && (engine.is_self_paced() || self.style.flood) {
+        if received > 0 && transmitted > 1 && self.paced_by_answers {
             let gap = engine.elapsed().as_micros() as u64 / (transmitted - 1);
             let ewma = trips.summary().ewma;
             parts.push(format!("ipg/ewma {}/{} ms", Millis(gap), Millis(ewma)));

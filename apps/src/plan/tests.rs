@@ -10,6 +10,8 @@ fn args() -> NetworkArgs {
         gateway: None,
         mac: None,
         mtu: None,
+        no_offload: false,
+        busy_poll: None,
         pcap: None,
         seed: None,
         verbose: 0,

@@ -25,6 +25,14 @@ pub fn run(args: &TraceArgs) -> Result<u8, Stop> {
         ))
         .into());
     }
+    if args.tcp && args.length != probe::TCP_PROBE_LEN {
+        return Err(Failure(format!(
+            "a probe by TCP is a SYN of {} bytes; leave {} out",
+            probe::TCP_PROBE_LEN,
+            args.length
+        ))
+        .into());
+    }
     let target = names::resolve(&args.host)?;
     plan.check_route(&target)?;
     if plan.is_broadcast(target.addr) {

@@ -1,5 +1,6 @@
-//! The probes themselves: UDP to ports where nobody listens, through a raw socket, or ICMP echo
-//! through a ping socket. Who answers is learnt from the socket's error queue.
+//! The probes themselves: UDP to ports where nobody listens or TCP SYN to one port, through a raw
+//! socket, or ICMP echo through a ping socket. Routers that answer are learnt from the socket's error
+//! queue. A host that takes a SYN answers the stack, too, which has no such connection and resets it.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,7 +9,9 @@ use tapping_stack::packet::Packet;
 use tapping_stack::socket::{ErrorOrigin, SocketError, SocketErrorReport, SocketId};
 use tapping_stack::time::Instant;
 use tapping_stack::wire::ipv4::pseudo_header_sum;
-use tapping_stack::wire::{Ipv4, Protocol, Udp, UdpRepr, udp};
+use tapping_stack::wire::{
+    Ipv4, Protocol, SeqNumber, Tcp, TcpFlags, TcpOptionsRepr, TcpRepr, Udp, UdpRepr, tcp, udp,
+};
 
 use super::engine::{Engine, Last, unreachable_note};
 use crate::cli::TraceArgs;
@@ -18,6 +21,10 @@ use crate::network::Network;
 
 /// traceroute's first port.
 const FIRST_PORT: u16 = 33434;
+/// The port that probes by TCP ask, as traceroute does.
+const TCP_PORT: u16 = 80;
+/// Bytes of a probe by TCP, with the options of any SYN of the stack.
+pub const TCP_PROBE_LEN: usize = 60;
 /// Bytes of the IPv4 header of a probe.
 const IP_HEADER: usize = 20;
 /// Bytes of an ICMP echo header, and of a UDP header.
@@ -36,7 +43,8 @@ pub struct Prober {
     source: Ipv4Addr,
     target: Ipv4Addr,
     kind: Kind,
-    /// Destination port, or sequence number, of probe 0.
+    /// What tells probes apart, of probe 0: the destination port, the ICMP sequence number, or by
+    /// TCP the source port.
     first: u16,
     /// The probe from its transport header on.
     message: Vec<u8>,
@@ -45,7 +53,15 @@ pub struct Prober {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Udp { source_port: u16 },
+    Tcp { port: u16, isn: SeqNumber },
     Icmp,
+}
+
+impl Kind {
+    /// The initial sequence number of a probe by TCP; far enough apart that no two are confused.
+    fn isn(isn: SeqNumber, index: usize) -> SeqNumber {
+        isn + (index as u32) * 64_000
+    }
 }
 
 impl Prober {
@@ -59,11 +75,15 @@ impl Prober {
         };
         let seed = network.seed();
         let stack = network.stack();
+        // Any port will do, and as many after it as there are probes.
+        let source_port = 32_768 + (seed % 28_232) as u16;
         let (opened, kind, first) = if args.icmp {
             (stack.open_ping(None), Kind::Icmp, args.port.unwrap_or(1))
+        } else if args.tcp {
+            let port = args.port.unwrap_or(TCP_PORT);
+            let kind = Kind::Tcp { port, isn: SeqNumber((seed >> 32) as u32) };
+            (stack.open_raw(Protocol::TCP), kind, source_port)
         } else {
-            // Any port will do: answers are told apart by the probe's destination port.
-            let source_port = 32_768 + (seed % 28_232) as u16;
             let opened = stack.open_raw(Protocol::UDP);
             (opened, Kind::Udp { source_port }, args.port.unwrap_or(FIRST_PORT))
         };
@@ -104,6 +124,12 @@ impl Prober {
                 UdpRepr { src_port: source_port, dst_port: number, len }.emit(&mut self.message);
                 let pseudo = pseudo_header_sum(self.source, self.target, Protocol::UDP, len);
                 udp::fill_checksum(&mut self.message, pseudo);
+            }
+            Kind::Tcp { port, isn } => {
+                syn(now, number, port, Kind::isn(isn, index)).emit(&mut self.message);
+                let len = self.message.len() as u16;
+                let pseudo = pseudo_header_sum(self.source, self.target, Protocol::TCP, len);
+                tcp::fill_checksum(&mut self.message, pseudo);
             }
         }
         let stack = network.stack();
@@ -148,6 +174,16 @@ impl Prober {
                 let udp = Udp::parse(header.payload()).ok()?;
                 (udp.dst_port() == source_port).then(|| udp.src_port())?
             }
+            Kind::Tcp { port, isn } => {
+                let segment = Tcp::parse(header.payload()).ok()?;
+                let index = self.index(segment.dst_port());
+                let syn_ack_or_rst = TcpFlags::SYN | TcpFlags::RST;
+                let answers = segment.src_port() == port
+                    && segment.ack() == Kind::isn(isn, index) + 1
+                    && segment.flags().contains(TcpFlags::ACK)
+                    && segment.flags().intersects(syn_ack_or_rst);
+                return answers.then(|| (index, header.src().into()));
+            }
         };
         Some((self.index(number), header.src().into()))
     }
@@ -179,6 +215,9 @@ impl Prober {
             Kind::Udp { source_port } => {
                 (word(0)? == source_port).then(|| word(2).map(|number| self.index(number)))?
             }
+            Kind::Tcp { port, .. } => {
+                (word(2)? == port).then(|| word(0).map(|number| self.index(number)))?
+            }
         }
     }
 
@@ -199,6 +238,27 @@ impl Prober {
             network.stack().recycle(report.packet);
         }
         note
+    }
+}
+
+/// A SYN as the stack's own are; nothing it offers is ever used.
+fn syn(now: Instant, src_port: u16, dst_port: u16, seq: SeqNumber) -> TcpRepr<'static> {
+    let options = TcpOptionsRepr {
+        mss: Some(1460),
+        sack_permitted: true,
+        timestamps: Some((now.as_millis() as u32, 0)),
+        window_scale: Some(7),
+        ..TcpOptionsRepr::default()
+    };
+    TcpRepr {
+        src_port,
+        dst_port,
+        seq,
+        ack: SeqNumber(0),
+        flags: TcpFlags::SYN,
+        window: 64_240,
+        urgent: 0,
+        options,
     }
 }
 

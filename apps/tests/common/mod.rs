@@ -1,6 +1,7 @@
 //! Runs the command and looks at what it says.
 #![allow(dead_code)]
 
+use std::any::type_name;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tapping_drivers::netlink::Netlink;
+use tapping_drivers::packet_socket::disable_offloads;
 use tapping_drivers::testing::skip;
 
 /// The built command.
@@ -165,6 +168,49 @@ impl Said {
         }
         self
     }
+}
+
+/// The options that join the command to the kernel of the namespace that the test runs in, whose
+/// address is 10.0.0.1 there.
+pub fn beside_the_kernel() -> &'static str {
+    let mut netlink = Netlink::open().expect("a routing socket");
+    netlink.create_veth("ka", "kb").expect("a veth pair");
+    for (name, address) in [("lo", None), ("kb", None), ("ka", Some("10.0.0.1/24"))] {
+        disable_offloads(name).expect("turn offloads off");
+        let index = netlink.link(name).unwrap().expect("it was made").index;
+        let address = address.map(|address| address.parse().unwrap());
+        netlink.configure(index, address).expect("bring it up");
+    }
+    "--packet kb"
+}
+
+/// Runs the body of the calling `#[test]` as a client of `tapping serve` with these options: in its
+/// private network, where the stack is 10.0.0.2. Call it first thing in the test function, with the
+/// whole body as a closure.
+pub fn served<F: FnOnce()>(options: &str, body: F) {
+    served_by(&mut Command::new(&*BINARY), options, body);
+}
+
+/// As [`served`], by a `command` to which the words are given that `tapping` takes.
+pub fn served_by<F: FnOnce()>(command: &mut Command, options: &str, body: F) {
+    const INSIDE: &str = "TAPPING_TEST_SERVED";
+    if std::env::var_os(INSIDE).is_some() {
+        body();
+        return;
+    }
+    let name = type_name::<F>();
+    let name = name.split_once("::").map_or(name, |(_, rest)| rest);
+    let name = name.split("::{{closure}}").next().unwrap_or(name);
+    let executable = std::env::current_exe().expect("the test binary has a path");
+    command.arg("serve").args(options.split_whitespace()).args(["--control", "off", "--exec"]);
+    command.arg(executable).args([name, "--exact", "--nocapture", "--test-threads=1"]);
+    let said = Said::by(command.env(INSIDE, "1").stdin(Stdio::null()));
+    if said.built_in_peer {
+        skip("no private network here");
+        return;
+    }
+    // A misread name would run no test at all, which is no failure to the harness.
+    assert!(said.status == 0 && said.out.contains("1 passed"), "{}\n{}", said.out, said.err);
 }
 
 /// `text` with every decimal number, and every whole number of milliseconds, replaced by N.

@@ -16,7 +16,7 @@ use tapping_stack::packet::PacketPool;
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::{LinkId, Packet, Stack};
 
-use super::{NewInterest, TRANSMIT_BUDGET};
+use super::{NewInterest, RECEIVE_BATCH_BYTES, TRANSMIT_BUDGET};
 use crate::clock::Clock;
 use crate::device::{Device, DeviceChange};
 
@@ -184,17 +184,19 @@ impl<D: Device> Port<D> {
         self.handle_batch(clock, stack)
     }
 
-    /// Reads frames until there are `limit` that the stack has not got, or none is left. Returns
-    /// how many it has not got.
+    /// Reads frames until there are `limit` that the stack has not got, or [`RECEIVE_BATCH_BYTES`],
+    /// or none is left. Returns how many it has not got.
     pub(crate) fn receive_batch(&mut self, pool: &mut PacketPool, limit: usize) -> usize {
         let Some(device) = &mut self.device else { return 0 };
-        while self.batch.len() < limit {
+        let mut bytes = 0;
+        while self.batch.len() < limit && bytes < RECEIVE_BATCH_BYTES {
             let result = device.receive(pool);
             self.stats.truncated = device.truncated();
             match result {
                 Ok(Some(packet)) => {
                     self.errors = 0;
                     self.stats.received += 1;
+                    bytes += packet.len();
                     self.batch.push(packet);
                 }
                 Ok(None) => {
@@ -211,6 +213,11 @@ impl<D: Device> Port<D> {
             }
         }
         self.batch.len()
+    }
+
+    /// Takes what was read and not handled, which may be less with what is put back.
+    pub(crate) fn batch(&mut self) -> &mut Vec<Packet> {
+        &mut self.batch
     }
 
     /// Gives the stack what was read as one batch. Returns how many frames that were.
@@ -247,7 +254,6 @@ impl<D: Device> Port<D> {
 
     /// Takes out of the stack what it has for the link, until `limit` frames wait here; none when
     /// the device has no room. Returns how many wait.
-    #[allow(dead_code)]
     pub(crate) fn collect(&mut self, now: Instant, stack: &mut Stack, limit: usize) -> usize {
         self.more = false;
         if self.may_transmit() {
@@ -262,7 +268,6 @@ impl<D: Device> Port<D> {
 
     /// Sends what waits here as far as the device has room; the buffers go to `pool`. Returns how
     /// many were sent.
-    #[allow(dead_code)]
     pub(crate) fn transmit_batch(&mut self, pool: &mut PacketPool) -> usize {
         if !self.may_transmit() {
             return 0;
@@ -278,7 +283,8 @@ impl<D: Device> Port<D> {
         sent
     }
 
-    fn may_transmit(&self) -> bool {
+    /// Whether the device is there and has room, as far as is known.
+    pub(crate) fn may_transmit(&self) -> bool {
         let waits = self.blocked && self.raw_fd().is_some();
         self.open && !waits
     }

@@ -6,12 +6,14 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
-use tapping_drivers::device::Device;
+use tapping_drivers::device::{Device, DeviceConfig};
 use tapping_drivers::error::DeviceError;
+use tapping_drivers::net::Net;
 use tapping_drivers::netlink::{NeighbourInfo, Netlink};
 use tapping_drivers::runtime::{Runtime, StackId};
 use tapping_drivers::sandbox::{Sandbox, SandboxConfig, SandboxError, SandboxKind};
 use tapping_drivers::testing::skip;
+use tapping_drivers::veth;
 use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 use tapping_stack::{Config, LinkId, Stack};
@@ -26,14 +28,14 @@ pub const HOST_ADDR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A sandbox whose kernel side is 10.0.0.1/24. A TAP that cannot be had here skips the test.
-pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
+pub fn sandbox(kind: SandboxKind, offload: bool, mtu: u32) -> Option<Sandbox> {
     let config = SandboxConfig {
         name: "tap0".to_owned(),
         mac: OUR_MAC,
         host_address: Some(format!("{HOST_ADDR}/24").parse().unwrap()),
         mtu,
         kind: Some(kind),
-        offload: true,
+        offload,
     };
     match Sandbox::set_up(&config) {
         Ok(sandbox) => Some(sandbox),
@@ -49,8 +51,8 @@ pub fn sandbox(kind: SandboxKind, mtu: u32) -> Option<Sandbox> {
     }
 }
 
-/// For each function named, a test of it over a TAP and one over a packet socket, each in a
-/// namespace of its own. The functions take the sandbox; its MTU is 1500.
+/// For each function named, a test of it over a TAP, one over a TAP without offload and one over a
+/// packet socket, each in a namespace of its own. The functions take the sandbox; its MTU is 1500.
 #[allow(unused_macros)]
 macro_rules! over_both_devices {
     ($($name:ident)*) => {
@@ -58,7 +60,17 @@ macro_rules! over_both_devices {
             $(#[test] fn $name() {
                 tapping_drivers::testing::in_namespace(|| {
                     let kind = tapping_drivers::sandbox::SandboxKind::Tap;
-                    if let Some(sandbox) = crate::common::sandbox(kind, 1500) {
+                    if let Some(sandbox) = crate::common::sandbox(kind, true, 1500) {
+                        super::$name(sandbox);
+                    }
+                });
+            })*
+        }
+        mod plain_tap {
+            $(#[test] fn $name() {
+                tapping_drivers::testing::in_namespace(|| {
+                    let kind = tapping_drivers::sandbox::SandboxKind::Tap;
+                    if let Some(sandbox) = crate::common::sandbox(kind, false, 1500) {
                         super::$name(sandbox);
                     }
                 });
@@ -68,7 +80,7 @@ macro_rules! over_both_devices {
             $(#[test] fn $name() {
                 tapping_drivers::testing::in_namespace(|| {
                     let kind = tapping_drivers::sandbox::SandboxKind::PacketSocket;
-                    super::$name(crate::common::sandbox(kind, 1500).unwrap());
+                    super::$name(crate::common::sandbox(kind, false, 1500).unwrap());
                 });
             })*
         }
@@ -219,4 +231,18 @@ impl KernelPing {
     pub fn fd(&self) -> &OwnedFd {
         &self.0
     }
+}
+
+/// Two stacks over a virtual pair, 10.1.0.1 and 10.1.0.2, each with a thread of its own.
+pub fn net_pair() -> [Net; 2] {
+    let config = |n| DeviceConfig {
+        name: format!("veth{n}"),
+        mac: MacAddr([2, 0, 0, 0, 1, n]),
+        mtu: 1500,
+    };
+    let (a, b) = veth::channel_pair(config(1), config(2)).unwrap();
+    [(1, a), (2, b)].map(|(n, device)| {
+        let address = format!("10.1.0.{n}/24").parse().unwrap();
+        Net::builder().device(device).address(address).start().unwrap()
+    })
 }

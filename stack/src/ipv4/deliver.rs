@@ -33,7 +33,7 @@ impl Ipv4Layer {
         // Linux udp_queue_rcv_skb: to a socket each datagram is one.
         if packet.meta.gso.is_some_and(|gso| gso.kind == GsoKind::UdpV4) {
             let mut datagrams = Vec::new();
-            match segment::segment(packet, &mut core.pool, |datagram| datagrams.push(datagram)) {
+            match segment::segment(packet, &mut core.pool, segment::Sums::Later, |datagram| datagrams.push(datagram)) {
                 Ok(_) => {}
                 // A hook has made something else of it.
                 Err(packet) => return core.discard(packet, DropReason::UdpMalformed),

@@ -217,6 +217,14 @@ impl PacketBuffer {
         &mut self.storage[self.transport as usize..self.tail]
     }
 
+    /// Marks the head as where a link-layer header of `link` bytes starts, and what follows it as a
+    /// network header of `network` bytes and the transport header.
+    pub(crate) fn mark_layers(&mut self, link: usize, network: usize) {
+        self.mac = self.head as u32;
+        self.network = (self.head + link).min(self.tail) as u32;
+        self.transport = (self.head + link + network).min(self.tail) as u32;
+    }
+
     /// Moves the head to the network header, back or forth.
     pub fn rewind_to_network(&mut self) {
         self.head = self.network as usize;

@@ -14,4 +14,4 @@ mod tests;
 pub use buffer::{HEADROOM, Packet, PacketBuffer};
 pub use meta::{ChecksumState, ConntrackRef, Gso, GsoKind, LinkId, Metadata, PacketType};
 pub use pool::PacketPool;
-pub use segment::segment;
+pub use segment::{Sums, segment};

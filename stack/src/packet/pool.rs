@@ -65,6 +65,27 @@ impl PacketPool {
         }
     }
 
+    /// Shares free buffers with another pool, where one has less than half of what it may keep and
+    /// the other has more: buffers that are taken from one pool and put into another go back this
+    /// way.
+    pub fn share(&mut self, other: &mut PacketPool) {
+        for class in 0..SIZES.len() {
+            let limit = |pool: &PacketPool| match class {
+                0 => pool.small_limit,
+                _ => pool.large_limit,
+            };
+            let (half, others_half) = (limit(self) / 2, limit(other) / 2);
+            let (mine, others) = (&mut self.free[class], &mut other.free[class]);
+            if mine.len() > half && others.len() < others_half {
+                let count = (mine.len() - half).min(others_half - others.len());
+                others.extend(mine.drain(mine.len() - count..));
+            } else if others.len() > others_half && mine.len() < half {
+                let count = (others.len() - others_half).min(half - mine.len());
+                mine.extend(others.drain(others.len() - count..));
+            }
+        }
+    }
+
     /// How many free buffers are kept, small and larger.
     pub fn free(&self) -> (usize, usize) {
         let [small, larger @ ..] = &self.free;

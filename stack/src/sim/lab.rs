@@ -10,7 +10,7 @@ use super::link::{DropCause, End, Fate, Link};
 use super::queue::EventQueue;
 use crate::config::Config;
 use crate::link::LinkConfig;
-use crate::packet::segment::segment;
+use crate::packet::segment::{Sums, segment};
 use crate::packet::{LinkId, Packet};
 use crate::rng::Rng;
 use crate::stack::{ConfigError, Stack};
@@ -421,7 +421,7 @@ impl Lab {
                 see(Passage::Sent, &packet);
                 if packet.meta.gso.is_some() && link.must_cut(from) {
                     // What is not the large segment that it says goes as it is.
-                    let uncut = segment(packet, stack.pool(), |piece| pieces.push(piece)).err();
+                    let uncut = segment(packet, stack.pool(), Sums::Later, |piece| pieces.push(piece)).err();
                     pieces.extend(uncut);
                 } else {
                     pieces.push(packet);

@@ -14,7 +14,7 @@ mod udp;
 pub use error::{ErrorKind, SocketError};
 pub use info::PacketInfo;
 pub(crate) use readiness::WakerTable;
-pub use readiness::{Interest, Readiness};
+pub use readiness::{Interest, Readiness, Waiter};
 pub(crate) use table::{Quoted, Socket, SocketTable};
 
 use alloc::vec::Vec;
@@ -31,6 +31,14 @@ pub struct SocketId {
     pub(crate) class: SocketClass,
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+impl SocketId {
+    /// One number for the name, never 0, as ss(8) shows inodes and cookies.
+    pub fn cookie(self) -> u64 {
+        let class = u64::from(self.class == SocketClass::Datagram);
+        1 + (u64::from(self.generation) << 33 | u64::from(self.index) << 1 | class)
+    }
 }
 
 /// Which table a socket is in.

@@ -1,5 +1,6 @@
 //! The sockets of a stack, as their users see them.
 
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
 
@@ -10,7 +11,7 @@ use crate::ipv4::{SendError, prepare_options};
 use crate::packet::Packet;
 use crate::socket::{
     ErrorOrigin, Interest, Readiness, Socket, SocketClass, SocketError, SocketErrorReport,
-    SocketId, SocketKind, SocketOptions,
+    SocketId, SocketKind, SocketOptions, Waiter,
 };
 use crate::tcp::{SendFlags, TcpSocket};
 use crate::time::Instant;
@@ -71,6 +72,7 @@ impl Stack {
     /// No such socket.
     pub fn socket_options(&mut self, id: SocketId) -> Result<&mut SocketOptions, SocketError> {
         self.core.sockets.touch(id);
+        self.core.tcp.sockets.touch(id);
         match id.class {
             SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
             SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {
@@ -313,6 +315,25 @@ impl Stack {
         }
     }
 
+    /// The message that [`try_recv`](Self::try_recv) would return; it stays where it is.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Self::try_recv).
+    pub fn peek_recv(&mut self, id: SocketId) -> Result<&Packet, SocketError> {
+        let socket = self.core.sockets.get_mut(id)?;
+        match socket.pending_error.take() {
+            Some(error) => Err(error),
+            None => socket.front().ok_or(SocketError::WouldBlock),
+        }
+    }
+
+    /// Whether the links' queues have room for more datagrams. Sending works all the same, but what
+    /// is sent into a queue that is full is lost. Who waits to write
+    /// ([`register_waiter`](Self::register_waiter)) is woken when there is room.
+    pub fn has_room(&self) -> bool {
+        !self.core.is_queue_full()
+    }
+
     /// The address that the socket sends from, and its port (getsockname(2)); 0.0.0.0 and 0 stand
     /// for none yet.
     ///
@@ -370,6 +391,70 @@ impl Stack {
             return Ok(());
         }
         self.core.wakers.register(id, interest, waker)
+    }
+
+    /// As [`register_waker`](Self::register_waker), for somebody with a name: their waker of before
+    /// is replaced, and returned for the caller to drop where that does no harm.
+    ///
+    /// # Errors
+    /// Those of [`register_waker`](Self::register_waker).
+    pub fn register_waiter(
+        &mut self,
+        id: SocketId,
+        interest: Interest,
+        waiter: Waiter,
+        waker: &Waker,
+    ) -> Result<Option<Waker>, SocketError> {
+        let mut ready = self.readiness(id);
+        if ready.is_empty() && self.local_addr(id).is_err() {
+            return Err(SocketError::BadSocket);
+        }
+        let writes_datagrams = id.class == SocketClass::Datagram && interest == Interest::Write;
+        if writes_datagrams && self.core.is_queue_full() {
+            ready.remove(Readiness::WRITABLE);
+            self.core.wakers.await_room(id);
+        }
+        let replaced = self.core.wakers.register_waiter(id, interest, waiter, waker)?;
+        if ready.satisfies(interest) {
+            self.core.wakers.wake(id, interest);
+        }
+        Ok(replaced)
+    }
+
+    /// Forgets a waiter. Returns the waker, for the caller to drop where that does no harm; `None`
+    /// when there is none, as when it was woken.
+    pub fn unregister_waiter(
+        &mut self,
+        id: SocketId,
+        interest: Interest,
+        key: u64,
+    ) -> Option<Waker> {
+        self.core.wakers.unregister_waiter(id, interest, key)
+    }
+
+    /// If the socket is ready, wakes the next of those who wait [exclusively](Waiter::exclusive).
+    pub fn wake_next(&mut self, id: SocketId, interest: Interest) {
+        if self.core.wakers.any() && self.readiness(id).satisfies(interest) {
+            self.core.wakers.wake_next(id, interest);
+        }
+    }
+
+    /// Wakes everybody who waits for any socket.
+    pub fn wake_everybody(&mut self) {
+        self.core.wakers.wake_everybody();
+    }
+
+    /// From now on wakers are not woken but kept for [`take_woken`](Self::take_woken): waking or
+    /// dropping one may run somebody else's code, which must not be while a lock on the stack is
+    /// held.
+    pub fn set_deferred_wakers(&mut self, deferred: bool) {
+        self.core.wakers.set_deferred(deferred);
+    }
+
+    /// Moves the wakers that are to be woken to the end of `woken`.
+    #[inline]
+    pub fn take_woken(&mut self, woken: &mut Vec<Waker>) {
+        self.core.wakers.take_woken(woken);
     }
 
     /// The error that has waited longest, on a socket with

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Stack;
@@ -9,6 +10,7 @@ use super::sockets::v4;
 use crate::flow::{Flow, SourceRoute};
 use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
+use crate::stats::DropReason;
 use crate::tcp::info::TcpInfo;
 use crate::tcp::{
     Cx, Found, Listener, Phase, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState,
@@ -39,7 +41,7 @@ impl Stack {
         let id = self.core.tcp.sockets.reserve()?;
         let options = SocketOptions::default();
         let tcb = Tcb::new(id, options, TcpOptions::default(), &self.core.config.tcp, now);
-        self.core.tcp.sockets.fill(id, TcpSocket::Connection(Box::new(tcb)));
+        self.core.tcp.sockets.fill(id, TcpSocket::Connection(tcb));
         Ok(id)
     }
 
@@ -107,15 +109,16 @@ impl Stack {
             options: *tcb.options,
             backlog,
             port_locked: tcb.port_locked,
-            requests: 0,
+            requests: Vec::new(),
             accept_queue: VecDeque::new(),
             last_overflow: None,
+            group: None,
+            touched: false,
         };
-        let addr = listener.addr;
         // What an earlier connection has left to read goes with it.
         sockets.memory = sockets.memory.saturating_sub(tcb.charged);
         sockets.replace(id, TcpSocket::Listener(Box::new(listener)));
-        sockets.add_listener(addr, port, id.index);
+        sockets.add_listener(id.index);
         Ok(())
     }
 
@@ -186,7 +189,7 @@ impl Stack {
         tcb.phase = Phase::Connecting;
         tcb.hashed = true;
         tcb.start_connect(&mut cx, &start);
-        sockets.connections.insert(tuple, Found::Connection(id.index));
+        sockets.enter(&tuple, Found::Connection(id.index));
         layer::settle(&mut self.core, id.index);
         self.flush();
         Ok(())
@@ -249,12 +252,12 @@ impl Stack {
         (tuple.local, tuple.remote, tuple.remote_port) = (local, remote, remote_port);
         let mut replaced = None;
         if tcb.bound_port {
-            match sockets.connections.get(&tuple) {
+            match sockets.find(&tuple) {
                 None => {}
                 Some(Found::TimeWait(index))
-                    if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                    if reusable(&self.core.config.tcp, sockets, index, now) =>
                 {
-                    replaced = Some(*index);
+                    replaced = Some(index);
                 }
                 Some(_) => return Err(SocketError::AddressNotAvailable),
             }
@@ -267,12 +270,12 @@ impl Stack {
             let mut chosen = None;
             for (step, port) in (0..).zip(port_order(first, count, offset, false)) {
                 tuple.local_port = port;
-                match sockets.connections.get(&tuple) {
+                match sockets.find(&tuple) {
                     None => {}
                     Some(Found::TimeWait(index))
-                        if reusable(&self.core.config.tcp, sockets, *index, now) =>
+                        if reusable(&self.core.config.tcp, sockets, index, now) =>
                     {
-                        replaced = Some(*index);
+                        replaced = Some(index);
                     }
                     Some(_) => continue,
                 }
@@ -309,6 +312,7 @@ impl Stack {
         id: SocketId,
         act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
     ) -> Result<R, SocketError> {
+        self.core.tcp.sockets.warm(id.index);
         layer::refresh_path(&mut self.core, id.index);
         let (sockets, _, mut cx) = layer::split(&mut self.core);
         let tcb = sockets.tcb_mut(id)?;
@@ -532,6 +536,7 @@ impl Stack {
         let listener = sockets.listener_mut(id)?;
         let (addr, port) = (listener.addr, listener.port);
         let waiting = core::mem::take(&mut listener.accept_queue);
+        let requests = core::mem::take(&mut listener.requests);
         let mut tcb =
             Tcb::new(id, listener.ip.clone(), listener.options, &self.core.config.tcp, now);
         tcb.tuple.local = addr;
@@ -539,13 +544,12 @@ impl Stack {
         tcb.bound_addr = !addr.is_unspecified();
         tcb.port_locked = listener.port_locked;
         tcb.bound_port = listener.port_locked;
-        sockets.remove_listener(addr, port, id.index);
+        sockets.remove_listener(id.index);
         match tcb.port_locked {
             true => sockets.ports.set_listening(id.index, port, false)?,
             false => sockets.ports.unbind(id.index, port),
         }
-        let requests = sockets.requests_of(id);
-        sockets.replace(id, TcpSocket::Connection(Box::new(tcb)));
+        sockets.replace(id, TcpSocket::Connection(tcb));
         layer::wake(&mut self.core, id);
         for index in requests {
             layer::drop_request(&mut self.core, index);
@@ -687,8 +691,20 @@ impl Stack {
             any_source: true,
             ..Flow::new(via.map_or(outgoing.dst, |(hop, _)| hop), Protocol::TCP)
         };
+        let mut packet = outgoing.packet;
+        if let Some(payload) = outgoing.payload {
+            if self.transmit_cut(&flow, &packet, payload) {
+                self.core.pool.put(packet);
+                return true;
+            }
+            let tcb = self.core.tcp.sockets.tcb_at(payload.index);
+            if !tcb.is_some_and(|tcb| tcb.put_payload(&mut packet, payload)) {
+                self.core.discard(packet, DropReason::TcpClosed);
+                return true;
+            }
+        }
         // What cannot be sent now is sent again, as if it were lost on its way.
-        let _ = self.ipv4.send(&mut self.core, outgoing.packet, &flow);
+        let _ = self.ipv4.send(&mut self.core, packet, &flow);
         true
     }
 }

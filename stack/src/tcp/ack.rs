@@ -4,7 +4,7 @@ use super::Cx;
 use super::cc::{AckSample, CaState, CongestionControl, RateSample, window};
 use super::config::TcpConfig;
 use super::event::{AckReason, TcpEvent};
-use super::rtx_queue::Marks;
+use super::rtx_queue::{Marks, Place};
 use super::segment::{MAX_SACKS, Segment};
 use super::state::TcpState;
 use super::tcb::{Agreed, Tcb};
@@ -591,8 +591,16 @@ impl Tcb {
         dup: bool,
         state: &mut SackState,
     ) {
-        let mut index = self.rtx.position(block.left);
-        while let Some(sent) = self.rtx.get(index).copied() {
+        let mut next = block.left;
+        loop {
+            // Of what is there already a block tells nothing new, but that it came twice. How often
+            // the peer may say that is limited by how much was sent again.
+            let at = match dup {
+                true => self.rtx.any_from(next),
+                false => self.rtx.missing_from(next),
+            };
+            let Some(at) = at else { break };
+            let Some(sent) = self.rtx.get(at).copied() else { break };
             if sent.seq.ge(block.right) {
                 break;
             }
@@ -600,23 +608,20 @@ impl Tcb {
             if sent.seq.lt(block.left) {
                 // Round up to whole segments: what is not known to be there is not.
                 let whole = block.left.since(sent.seq).div_ceil(mss) * mss;
-                if whole >= sent.len() {
-                    index += 1;
-                    continue;
-                }
-                self.rtx.split(index, sent.seq + whole);
-                index += 1;
+                next = sent.end.earlier(sent.seq + whole);
+                self.rtx.split(at, next);
                 continue;
             }
+            next = sent.end;
             if sent.end.gt(block.right) {
                 let whole = block.right.since(sent.seq) / mss * mss;
                 if whole == 0 {
                     break;
                 }
-                self.rtx.split(index, sent.seq + whole);
+                next = sent.seq + whole;
+                self.rtx.split(at, next);
             }
-            self.tag_one(cx, index, una, dup, state);
-            index += 1;
+            self.tag_one(cx, at, una, dup, state);
         }
     }
 
@@ -624,12 +629,12 @@ impl Tcb {
     fn tag_one(
         &mut self,
         cx: &mut Cx<'_>,
-        index: usize,
+        at: Place,
         una: SeqNumber,
         dup: bool,
         state: &mut SackState,
     ) {
-        let Some(sent) = self.rtx.get(index).copied() else { return };
+        let Some(sent) = self.rtx.get(at).copied() else { return };
         if dup && sent.is(Marks::RETRANS | Marks::EVER_RETRANS) {
             if self.recovery.undo_marker.is_some_and(|marker| sent.end.gt(marker))
                 && self.recovery.undo_retrans > 0
@@ -647,7 +652,7 @@ impl Tcb {
         }
         if sent.is(Marks::SACKED) {
             if dup {
-                self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+                self.rtx.mark(at, Marks::empty(), Marks::RETRANS);
             }
             return;
         }
@@ -667,7 +672,7 @@ impl Tcb {
         // A copy of what is not taken to be lost is still on its way, unless it is what came twice.
         let copy_is_done = dup || sent.is(Marks::LOST);
         let copy = if copy_is_done { Marks::RETRANS } else { Marks::empty() };
-        self.rtx.mark(index, Marks::SACKED, Marks::LOST | copy);
+        self.rtx.mark(at, Marks::SACKED, Marks::LOST | copy);
         state.flags |= AckFlags::DATA_SACKED;
         state.delivered += packets;
         self.rate.count_delivered(packets);
@@ -696,24 +701,22 @@ impl Tcb {
     }
 
     /// Marks a segment lost (Linux `tcp_mark_skb_lost`).
-    pub(crate) fn mark_lost(&mut self, cx: &mut Cx<'_>, index: usize) {
-        let Some(sent) = self.rtx.get(index).copied() else { return };
+    pub(crate) fn mark_lost(&mut self, cx: &mut Cx<'_>, at: Place) {
+        let Some(sent) = self.rtx.get(at).copied() else { return };
         if sent.is(Marks::SACKED) {
             return;
         }
         if sent.is(Marks::LOST) {
             if sent.is(Marks::RETRANS) {
                 // Its retransmission is lost, too.
-                self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+                self.rtx.mark(at, Marks::empty(), Marks::RETRANS);
                 self.recovery.lost += u64::from(sent.packets);
                 cx.ext.tcp_lost_retransmit += u64::from(sent.packets);
             }
         } else {
-            self.rtx.mark(index, Marks::LOST, Marks::RETRANS);
+            self.rtx.mark(at, Marks::LOST, Marks::RETRANS);
             self.recovery.lost += u64::from(sent.packets);
         }
-        let hint = self.recovery.retransmit_hint;
-        self.recovery.retransmit_hint = Some(hint.map_or(sent.seq, |hint| hint.earlier(sent.seq)));
         cx.see(self.id, TcpEvent::Lost { seq: sent.seq, end: sent.end });
     }
 

@@ -7,7 +7,7 @@ use super::config::EcnMode;
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
 use super::input::Disposition;
 use super::output::Emit;
-use super::rtx_queue::{Marks, Sent};
+use super::rtx_queue::{Marks, Place, Sent};
 use super::segment::Segment;
 use super::state::TcpState;
 use super::tcb::{AckPending, Agreed, Tcb};
@@ -140,14 +140,14 @@ impl Tcb {
     }
 
     /// Sends SYN or SYN-ACK again.
-    pub(crate) fn retransmit_syn(&mut self, cx: &mut Cx<'_>, index: usize) -> bool {
+    pub(crate) fn retransmit_syn(&mut self, cx: &mut Cx<'_>, at: Place) -> bool {
         // RFC 3168 §6.1.1.1: a SYN that was lost may have been for ECN's sake.
         if self.state == TcpState::SynSent && self.retransmits >= 1 {
             self.agreed.remove(Agreed::ECN);
         }
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
-        self.rtx.sent_again(index, cx.now, stamp);
-        self.rtx.mark(index, Marks::empty(), Marks::RETRANS | Marks::LOST);
+        self.rtx.sent_again(at, cx.now, stamp);
+        self.rtx.mark(at, Marks::empty(), Marks::RETRANS | Marks::LOST);
         cx.tcp.retrans_segs += 1;
         cx.ext.tcp_syn_retrans += 1;
         self.recovery.total_retrans += 1;

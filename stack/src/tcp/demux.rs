@@ -1,18 +1,29 @@
 //! Whose segment is it? By keyed hash: the exact four numbers first, then a listener of the
 //! address and port, then one of the port alone.
+//!
+//! ```text
+//! four numbers ──→ index ──→ slot: a connection, or a listener's box ←── name
+//!                    ├─────→ handshake
+//!                    └─────→ TIME-WAIT
+//! ```
+//! Of a hundred thousand connections none is in the processor's cache when its segment comes, and
+//! each step that needs the one before it waits for memory once more. So a connection lies in its
+//! slot, and whoever is about to use one reads all of it first ([`TcpSockets::warm`]): then what is
+//! missing comes at once and not piece by piece.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
+use super::index::TupleIndex;
 use super::listen::{Listener, Request};
+use super::listeners::ListenerTable;
 use super::segment::FourTuple;
 use super::tcb::Tcb;
 use super::timewait::TimeWait;
 use crate::config::Config;
 use crate::packet::LinkId;
-use crate::rng::{KeyedHash, KeyedMap, Rng};
+use crate::rng::{KeyedHash, Rng};
 use crate::socket::ports::{BindRequest, PortTable};
 use crate::socket::{Readiness, SocketClass, SocketError, SocketId};
 use crate::timer::TimerWheel;
@@ -32,6 +43,10 @@ pub(crate) enum Found {
 const PERTURBATIONS: usize = 1024;
 /// What tells a connection in TIME-WAIT from a socket among the owners of ports.
 const TIME_WAIT_OWNER: u32 = 1 << 31;
+/// Sockets that lie together: few enough to start with, and enough for a short list of them.
+const CHUNK: usize = 64;
+/// How many sockets can be told apart.
+const MAX_SLOTS: usize = 1 << 30;
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +58,96 @@ pub(crate) enum TimerKey {
 
 /// A socket.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are connections, and found sooner so")]
 pub(crate) enum TcpSocket {
     /// One that is not listening: connected or not.
-    Connection(Box<Tcb>),
+    Connection(Tcb),
     /// One that listens.
     Listener(Box<Listener>),
+}
+
+impl TcpSocket {
+    fn id(&self) -> SocketId {
+        match self {
+            TcpSocket::Connection(tcb) => tcb.id,
+            TcpSocket::Listener(listener) => listener.id,
+        }
+    }
+}
+
+/// A place for a socket.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "vacant ones are used again")]
+enum Slot {
+    /// None is here, and the next one has this generation in its name.
+    Vacant {
+        generation: u32,
+    },
+    Used(TcpSocket),
+}
+
+/// The sockets, in pieces that stay where they are when more are made.
+#[derive(Debug, Default)]
+struct Slots {
+    chunks: Vec<Vec<Slot>>,
+    len: usize,
+    /// Those of them that are vacant.
+    free: Vec<u32>,
+}
+
+impl Slots {
+    #[inline]
+    fn get(&self, index: u32) -> Option<&Slot> {
+        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+    }
+
+    #[inline]
+    fn socket(&self, index: u32) -> Option<&TcpSocket> {
+        match self.get(index)? {
+            Slot::Used(socket) => Some(socket),
+            Slot::Vacant { .. } => None,
+        }
+    }
+
+    #[inline]
+    fn socket_mut(&mut self, index: u32) -> Option<&mut TcpSocket> {
+        match self.get_mut(index)? {
+            Slot::Used(socket) => Some(socket),
+            Slot::Vacant { .. } => None,
+        }
+    }
+
+    /// A vacant slot and its generation.
+    fn reserve(&mut self) -> (u32, u32) {
+        if let Some(index) = self.free.pop()
+            && let Some(Slot::Vacant { generation }) = self.get(index)
+        {
+            return (index, *generation);
+        }
+        let index = self.len;
+        if index.is_multiple_of(CHUNK) {
+            // Who has few sockets need not have room for more.
+            let room = if index == 0 { 1 } else { CHUNK };
+            self.chunks.push(Vec::with_capacity(room));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(Slot::Vacant { generation: 0 });
+            self.len += 1;
+        }
+        (index as u32, 0)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &TcpSocket> {
+        self.chunks.iter().flatten().filter_map(|slot| match slot {
+            Slot::Used(socket) => Some(socket),
+            Slot::Vacant { .. } => None,
+        })
+    }
 }
 
 /// Records that are found by number.
@@ -66,6 +166,11 @@ impl<T> Default for Slab<T> {
 impl<T> Slab<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// One more than the highest number that there may be.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -91,10 +196,6 @@ impl<T> Slab<T> {
         self.slots.get(index as usize)?.as_ref()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
-    }
-
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
@@ -103,20 +204,18 @@ impl<T> Slab<T> {
 /// The sockets, handshakes and remains of connections of a stack.
 #[derive(Debug)]
 pub(crate) struct TcpSockets {
-    /// Each with the generation of its name.
-    slots: Vec<(u32, Option<TcpSocket>)>,
-    free: Vec<u32>,
+    slots: Slots,
     max_sockets: usize,
-    pub(crate) connections: KeyedMap<FourTuple, Found>,
-    listeners: KeyedMap<(Ipv4Addr, u16), Vec<u32>>,
+    index: TupleIndex,
+    listeners: ListenerTable,
+    /// Listeners whose options may have changed; each once, or gone.
+    touched: Vec<u32>,
     pub(crate) requests: Slab<Request>,
     pub(crate) time_waits: Slab<TimeWait>,
     pub(crate) wheel: TimerWheel<TimerKey>,
     pub(crate) ports: PortTable,
     /// How far the search for ports has come, by destination (RFC 6056 §3.3.4's table `T`).
     pub(crate) perturbation: Vec<u32>,
-    /// Which of several listeners with SO_REUSEPORT.
-    share: KeyedHash,
     pub(crate) orphans: usize,
     /// Connections that wait for frames to leave; each once.
     pub(crate) throttled: VecDeque<u32>,
@@ -126,18 +225,22 @@ pub(crate) struct TcpSockets {
 
 impl TcpSockets {
     pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
+        let index = TupleIndex::new(rng);
+        let groups = KeyedHash::new(rng.key());
+        let ports = PortTable::new(config.tcp.port_range, rng).odd_first();
+        let perturbation = (0..PERTURBATIONS).map(|_| rng.next_u32()).collect();
+        let flows = KeyedHash::new(rng.key());
         TcpSockets {
-            slots: Vec::new(),
-            free: Vec::new(),
-            max_sockets: config.tcp.max_sockets,
-            connections: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
-            listeners: KeyedMap::with_hasher(KeyedHash::new(rng.key())),
+            slots: Slots::default(),
+            max_sockets: config.tcp.max_sockets.min(MAX_SLOTS),
+            index,
+            listeners: ListenerTable::new(groups, flows),
+            touched: Vec::new(),
             requests: Slab::default(),
             time_waits: Slab::default(),
             wheel: TimerWheel::new(),
-            ports: PortTable::new(config.tcp.port_range, rng).odd_first(),
-            perturbation: (0..PERTURBATIONS).map(|_| rng.next_u32()).collect(),
-            share: KeyedHash::new(rng.key()),
+            ports,
+            perturbation,
             orphans: 0,
             throttled: VecDeque::new(),
             memory: 0,
@@ -146,7 +249,17 @@ impl TcpSockets {
 
     /// How many sockets there are, orphans included.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len - self.slots.free.len()
+    }
+
+    /// How many places there are for sockets.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len
+    }
+
+    /// The socket in a place.
+    pub(crate) fn at(&self, index: u32) -> Option<(SocketId, &TcpSocket)> {
+        self.slots.socket(index).map(|socket| (socket.id(), socket))
     }
 
     /// A name for a new socket; [`fill`](Self::fill) makes it valid.
@@ -154,50 +267,40 @@ impl TcpSockets {
         if self.len() >= self.max_sockets {
             return Err(SocketError::TooManySockets);
         }
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                self.slots.push((0, None));
-                self.slots.len() as u32 - 1
-            }
-        };
-        let generation = self.slots[index as usize].0;
+        let (index, generation) = self.slots.reserve();
         Ok(SocketId { class: SocketClass::Tcp, index, generation })
     }
 
     pub(crate) fn fill(&mut self, id: SocketId, socket: TcpSocket) {
-        if let Some((_, slot)) = self.slots.get_mut(id.index as usize) {
-            *slot = Some(socket);
+        if let Some(slot) = self.slots.get_mut(id.index) {
+            *slot = Slot::Used(socket);
         }
     }
 
     /// Takes a socket out for good; its name is never used again.
     pub(crate) fn remove(&mut self, index: u32) -> Option<TcpSocket> {
-        let (generation, slot) = self.slots.get_mut(index as usize)?;
-        let socket = slot.take()?;
-        *generation = generation.wrapping_add(1);
-        self.free.push(index);
-        Some(socket)
+        let generation = self.slots.socket(index)?.id().generation.wrapping_add(1);
+        let slot = core::mem::replace(self.slots.get_mut(index)?, Slot::Vacant { generation });
+        self.slots.free.push(index);
+        match slot {
+            Slot::Used(socket) => Some(socket),
+            Slot::Vacant { .. } => None,
+        }
     }
 
     /// Puts another kind of socket in the place of one.
-    pub(crate) fn replace(&mut self, id: SocketId, socket: TcpSocket) -> Option<TcpSocket> {
-        let (_, slot) = self.slots.get_mut(id.index as usize)?;
-        slot.replace(socket)
+    pub(crate) fn replace(&mut self, id: SocketId, socket: TcpSocket) {
+        self.fill(id, socket);
     }
 
     pub(crate) fn get(&self, id: SocketId) -> Result<&TcpSocket, SocketError> {
-        match self.slots.get(id.index as usize) {
-            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
-            _ => Err(SocketError::BadSocket),
-        }
+        let socket = self.slots.socket(id.index).filter(|socket| socket.id() == id);
+        socket.ok_or(SocketError::BadSocket)
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, SocketError> {
-        match self.slots.get_mut(id.index as usize) {
-            Some((generation, Some(socket))) if *generation == id.generation => Ok(socket),
-            _ => Err(SocketError::BadSocket),
-        }
+        let socket = self.slots.socket_mut(id.index).filter(|socket| socket.id() == id);
+        socket.ok_or(SocketError::BadSocket)
     }
 
     /// A connection, or a socket that could become one.
@@ -217,9 +320,9 @@ impl TcpSockets {
 
     /// A connection by its place.
     pub(crate) fn tcb_at(&mut self, index: u32) -> Option<&mut Tcb> {
-        match self.slots.get_mut(index as usize)? {
-            (_, Some(TcpSocket::Connection(tcb))) => Some(tcb),
-            _ => None,
+        match self.slots.socket_mut(index)? {
+            TcpSocket::Connection(tcb) => Some(tcb),
+            TcpSocket::Listener(_) => None,
         }
     }
 
@@ -231,38 +334,115 @@ impl TcpSockets {
     }
 
     pub(crate) fn listener_at(&mut self, index: u32) -> Option<&mut Listener> {
-        match self.slots.get_mut(index as usize)? {
-            (_, Some(TcpSocket::Listener(listener))) => Some(listener),
-            _ => None,
+        match self.slots.socket_mut(index)? {
+            TcpSocket::Listener(listener) => Some(listener),
+            TcpSocket::Connection(_) => None,
         }
     }
 
-    /// The listener for a segment (Linux `__inet_lookup_listener`).
-    pub(crate) fn find_listener(&self, tuple: &FourTuple, link: Option<LinkId>) -> Option<u32> {
-        use core::hash::BuildHasher;
-        let exact = self.listeners.get(&(tuple.local, tuple.local_port));
-        let any = self.listeners.get(&(Ipv4Addr::UNSPECIFIED, tuple.local_port));
-        for list in [exact, any].into_iter().flatten() {
-            let fits = |index: u32, bound: bool| match self.slots.get(index as usize) {
-                Some((_, Some(TcpSocket::Listener(listener)))) => match listener.ip.bind_link {
-                    Some(wanted) => bound && link == Some(wanted),
-                    None => !bound,
-                },
-                _ => false,
-            };
-            // One bound to the link is the better one.
-            for bound in [true, false] {
-                let count = list.iter().filter(|index| fits(**index, bound)).count();
-                if count > 0 {
-                    let nth = match count {
-                        1 => 0,
-                        _ => (self.share.hash_one(tuple) % count as u64) as usize,
-                    };
-                    return list.iter().copied().filter(|index| fits(*index, bound)).nth(nth);
-                }
+    /// Reads every cache line of a connection that is about to be used: then they come together.
+    #[inline]
+    pub(crate) fn warm(&self, index: u32) {
+        if let Some(TcpSocket::Connection(tcb)) = self.slots.socket(index) {
+            tcb.warm();
+        }
+    }
+
+    /// What seems to have these four numbers, without a look at it.
+    #[inline]
+    pub(crate) fn guess(&self, tuple: &FourTuple) -> Option<Found> {
+        self.index.find(tuple, |_| true)
+    }
+
+    /// What the timers are of that fire next.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = Found> {
+        self.wheel.upcoming().map(|key| match key {
+            TimerKey::Connection(index) => Found::Connection(index),
+            TimerKey::Request(index) => Found::Request(index),
+            TimerKey::TimeWait(index) => Found::TimeWait(index),
+        })
+    }
+
+    /// What has these four numbers.
+    #[inline]
+    pub(crate) fn find(&self, tuple: &FourTuple) -> Option<Found> {
+        self.index.find(tuple, |found| match found {
+            Found::Connection(index) => {
+                self.slots.socket(index).is_some_and(|socket| match socket {
+                    TcpSocket::Connection(tcb) => tcb.tuple == *tuple,
+                    TcpSocket::Listener(_) => false,
+                })
+            }
+            Found::Request(index) => {
+                self.requests.get(index).is_some_and(|request| request.tuple == *tuple)
+            }
+            Found::TimeWait(index) => {
+                self.time_waits.get(index).is_some_and(|record| record.tuple == *tuple)
+            }
+        })
+    }
+
+    /// Enters what has these four numbers from now on; what it has itself must be in its place.
+    pub(crate) fn enter(&mut self, tuple: &FourTuple, found: Found) {
+        let old = self.find(tuple).filter(|old| *old != found);
+        self.index.insert(tuple, old, found);
+    }
+
+    /// Takes an entry out, unless another has taken its place.
+    pub(crate) fn forget(&mut self, tuple: &FourTuple, found: Found) {
+        self.index.remove(tuple, found);
+    }
+
+    /// The listener for a segment.
+    pub(crate) fn find_listener(&mut self, tuple: &FourTuple, link: Option<LinkId>) -> Option<u32> {
+        while let Some(index) = self.touched.pop() {
+            if let Some(listener) = self.listener_at(index) {
+                listener.touched = false;
+                self.remove_listener(index);
+                self.add_listener(index);
             }
         }
-        None
+        self.listeners.find(tuple, link)
+    }
+
+    /// Notes that the options of a socket may change, which its place among listeners depends on.
+    pub(crate) fn touch(&mut self, id: SocketId) {
+        if let Ok(listener) = self.listener_mut(id)
+            && !core::mem::replace(&mut listener.touched, true)
+        {
+            self.touched.push(id.index);
+        }
+    }
+
+    /// Remembers a handshake, and with its listener that it is one of its.
+    pub(crate) fn add_request(&mut self, request: Request) -> u32 {
+        let listener = request.listener;
+        let index = self.requests.insert(request);
+        let place = self.listener_mut(listener).map_or(0, |listener| {
+            listener.requests.push(index);
+            listener.requests.len() - 1
+        });
+        if let Some(request) = self.requests.get_mut(index) {
+            request.place = place as u32;
+        }
+        index
+    }
+
+    /// Takes a handshake out.
+    pub(crate) fn remove_request(&mut self, index: u32) -> Option<Request> {
+        let request = self.requests.remove(index)?;
+        let place = request.place as usize;
+        if let Ok(listener) = self.listener_mut(request.listener)
+            && listener.requests.get(place) == Some(&index)
+        {
+            listener.requests.swap_remove(place);
+            let moved = listener.requests.get(place).copied();
+            if let Some(moved) = moved.and_then(|moved| self.requests.get_mut(moved)) {
+                moved.place = request.place;
+            }
+        }
+        self.forget(&request.tuple, Found::Request(index));
+        Some(request)
     }
 
     /// A connection in TIME-WAIT keeps its port, on the terms of its socket (Linux
@@ -275,16 +455,23 @@ impl TcpSockets {
         self.ports.unbind(TIME_WAIT_OWNER | index, port);
     }
 
-    pub(crate) fn add_listener(&mut self, addr: Ipv4Addr, port: u16, index: u32) {
-        self.listeners.entry((addr, port)).or_default().push(index);
+    /// Lets segments come to a listener.
+    pub(crate) fn add_listener(&mut self, index: u32) {
+        let Some(listener) = self.listener_at(index) else { return };
+        let key = (listener.addr, listener.port, listener.ip.bind_link);
+        let place = self.listeners.add(key, index);
+        if let Some(listener) = self.listener_at(index) {
+            listener.group = Some((key, place));
+        }
     }
 
-    pub(crate) fn remove_listener(&mut self, addr: Ipv4Addr, port: u16, index: u32) {
-        if let Some(list) = self.listeners.get_mut(&(addr, port)) {
-            list.retain(|other| *other != index);
-            if list.is_empty() {
-                self.listeners.remove(&(addr, port));
-            }
+    /// Lets no more segments come to a listener.
+    pub(crate) fn remove_listener(&mut self, index: u32) {
+        let group = self.listener_at(index).and_then(|listener| listener.group.take());
+        let Some((key, place)) = group else { return };
+        let moved = self.listeners.remove(&key, place);
+        if let Some(moved) = moved.and_then(|moved| self.listener_at(moved)) {
+            moved.group = Some((key, place));
         }
     }
 
@@ -299,31 +486,25 @@ impl TcpSockets {
         }
     }
 
-    /// The handshakes of a listener.
-    pub(crate) fn requests_of(&self, id: SocketId) -> Vec<u32> {
-        self.requests
-            .iter()
-            .filter(|(_, request)| request.listener == id)
-            .map(|(at, _)| at)
-            .collect()
-    }
-
     /// Makes the name of a socket that lives on invalid.
     pub(crate) fn retire_name(&mut self, id: SocketId) {
-        if let Some((generation, socket)) = self.slots.get_mut(id.index as usize) {
-            *generation = generation.wrapping_add(1);
-            if let Some(TcpSocket::Connection(tcb)) = socket {
-                tcb.id.generation = *generation;
-            }
+        if let Some(tcb) = self.tcb_at(id.index) {
+            tcb.id.generation = tcb.id.generation.wrapping_add(1);
         }
     }
 
     /// Every socket, for tools that list them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketId, &TcpSocket)> {
-        self.slots.iter().enumerate().filter_map(|(index, (generation, socket))| {
-            let id =
-                SocketId { class: SocketClass::Tcp, index: index as u32, generation: *generation };
-            Some((id, socket.as_ref()?))
-        })
+        self.slots.iter().map(|socket| (socket.id(), socket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_no_larger_than_a_connection() {
+        assert_eq!(size_of::<Slot>(), size_of::<Tcb>());
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::seq::SeqNumber;
 /// Whether a segment with this number may be in flight on the connection (RFC 5927 §4.1).
 pub(crate) fn is_in_flight(core: &mut Core, tuple: &FourTuple, seq: SeqNumber) -> bool {
     let sockets = &mut core.tcp.sockets;
-    match sockets.connections.get(tuple).copied() {
+    match sockets.find(tuple) {
         Some(Found::Connection(index)) => {
             sockets.tcb_at(index).is_some_and(|tcb| seq.ge(tcb.snd_una) && seq.lt(tcb.snd_nxt))
         }
@@ -27,7 +27,7 @@ pub(crate) fn is_in_flight(core: &mut Core, tuple: &FourTuple, seq: SeqNumber) -
 
 /// Reacts to an error about a segment of ours with this sequence number.
 pub(crate) fn quoted_error(core: &mut Core, tuple: FourTuple, seq: SeqNumber, message: Message) {
-    let Some(found) = core.tcp.sockets.connections.get(&tuple).copied() else {
+    let Some(found) = core.tcp.sockets.find(&tuple) else {
         core.stats.icmp.in_errors += 1;
         return;
     };

@@ -1,9 +1,9 @@
 //! From IPv4 to the connection and from the timer wheel to it.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
+use super::ahead::{LOOK_AHEAD, look_ahead_at_timers};
 use super::demux::{Found, TcpSocket, TcpSockets, TimerKey};
 use super::event::TcpEvent;
 use super::input::Disposition;
@@ -151,7 +151,7 @@ pub(crate) fn input(core: &mut Core, packet: Packet) {
         core.discard(packet, DropReason::TcpToMany);
         return;
     }
-    match core.tcp.sockets.connections.get(&seg.tuple).copied() {
+    match core.tcp.sockets.find(&seg.tuple) {
         Some(Found::Connection(index)) => to_connection(core, index, &seg, packet),
         Some(Found::Request(index)) => to_request(core, index, &seg, packet),
         Some(Found::TimeWait(index)) => to_time_wait(core, index, &seg, packet),
@@ -178,6 +178,7 @@ fn verify(core: &mut Core, packet: &Packet) -> Result<(), DropReason> {
 }
 
 fn to_connection(core: &mut Core, index: u32, seg: &Segment, packet: Packet) {
+    core.tcp.sockets.warm(index);
     refresh_path(core, index);
     let (sockets, _, mut cx) = split(core);
     let Some(tcb) = sockets.tcb_at(index) else {
@@ -286,21 +287,17 @@ fn accept_child(core: &mut Core, request: Request, seg: &Segment, packet: Packet
     cx.see(id, TcpEvent::State { from: TcpState::Listen, to: TcpState::SynReceived });
     sockets.ports.inherit(id.index, &bind);
     tcb.bound_port = true;
-    sockets.fill(id, TcpSocket::Connection(Box::new(tcb)));
-    sockets.connections.insert(tuple, Found::Connection(id.index));
+    sockets.fill(id, TcpSocket::Connection(tcb));
+    sockets.enter(&tuple, Found::Connection(id.index));
     to_connection(core, id.index, seg, packet);
     core.wakers.wake(listener_id, Interest::Read);
 }
 
 /// Takes a handshake out.
 fn take_request(sockets: &mut TcpSockets, index: u32) -> Option<Request> {
-    let request = sockets.requests.remove(index)?;
+    let request = sockets.remove_request(index)?;
     if let Some(timer) = request.timer {
         sockets.wheel.cancel(timer);
-    }
-    sockets.connections.remove(&request.tuple);
-    if let Ok(listener) = sockets.listener_mut(request.listener) {
-        listener.requests = listener.requests.saturating_sub(1);
     }
     Some(request)
 }
@@ -360,7 +357,7 @@ pub(crate) fn remove_time_wait(core: &mut Core, index: u32) {
     if let Some(timer) = record.timer {
         sockets.wheel.cancel(timer);
     }
-    sockets.connections.remove(&record.tuple);
+    sockets.forget(&record.tuple, Found::TimeWait(index));
     sockets.release_port_of_time_wait(index, record.tuple.local_port);
     core.stats.tcp_ext.tw += 1;
 }
@@ -425,17 +422,16 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
             core.pool.put(packet);
         }
         SynOutcome::Remember(mut request) => {
-            listener.requests += 1;
             request.ip_options = options.map(|options| (options, given.into()));
             request.send_syn_ack(&mut cx);
             let at = cx.now + request.timeout(&cx);
             let tuple = request.tuple;
-            let index = sockets.requests.insert(request);
+            let index = sockets.add_request(request);
             let timer = sockets.wheel.insert(at, TimerKey::Request(index));
             if let Some(request) = sockets.requests.get_mut(index) {
                 request.timer = Some(timer);
             }
-            sockets.connections.insert(tuple, Found::Request(index));
+            sockets.enter(&tuple, Found::Request(index));
             core.pool.put(packet);
         }
     }
@@ -443,7 +439,11 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
 
 /// Runs the timers that are due.
 pub(crate) fn handle_timeout(core: &mut Core) {
-    while let Some(key) = core.tcp.sockets.wheel.expire(core.now) {
+    for at in 0_usize.. {
+        if at.is_multiple_of(LOOK_AHEAD) {
+            look_ahead_at_timers(&core.tcp.sockets);
+        }
+        let Some(key) = core.tcp.sockets.wheel.expire(core.now) else { return };
         match key {
             TimerKey::Connection(index) => {
                 refresh_path(core, index);
@@ -522,8 +522,8 @@ pub(crate) fn settle(core: &mut Core, index: u32) {
         if let Some((timer, _)) = armed {
             sockets.wheel.cancel(timer);
         }
-        if hashed && sockets.connections.get(&tuple) == Some(&Found::Connection(index)) {
-            sockets.connections.remove(&tuple);
+        if hashed {
+            sockets.forget(&tuple, Found::Connection(index));
         }
         if releases {
             sockets.ports.unbind(index, tuple.local_port);
@@ -619,7 +619,7 @@ fn enter_time_wait(
     if let Some(record) = sockets.time_waits.get_mut(index) {
         record.timer = Some(timer);
     }
-    sockets.connections.insert(tuple, Found::TimeWait(index));
+    sockets.enter(&tuple, Found::TimeWait(index));
 }
 
 impl super::tcb::Tcb {

@@ -10,6 +10,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::Cx;
@@ -18,6 +19,7 @@ use super::connect::{DEFAULT_MSS, HEADERS, Start, initial_rcv_mss};
 use super::cookies::{CookieOptions, decode_timestamp, encode_timestamp};
 use super::ip_options::IpOptions;
 use super::isn::Secrets;
+use super::listeners::GroupKey;
 use super::options::TcpOptions;
 use super::output::Emit;
 use super::rtx_queue::{Marks, Sent};
@@ -49,11 +51,15 @@ pub(crate) struct Listener {
     pub(crate) backlog: usize,
     /// The port was asked for by number.
     pub(crate) port_locked: bool,
-    /// Handshakes in progress.
-    pub(crate) requests: usize,
+    /// Handshakes in progress, by number.
+    pub(crate) requests: Vec<u32>,
     /// Connections that wait for accept, oldest first.
     pub(crate) accept_queue: VecDeque<SocketId>,
     pub(crate) last_overflow: Option<Instant>,
+    /// The group that it is found in, and its place there.
+    pub(crate) group: Option<(GroupKey, usize)>,
+    /// Its options may have changed since.
+    pub(crate) touched: bool,
 }
 
 /// How many timeouts of a SYN-ACK it takes for so long to pass (Linux `secs_to_retrans`).
@@ -88,7 +94,7 @@ impl Listener {
 
     /// Linux `inet_csk_reqsk_queue_is_full`.
     fn syn_queue_is_full(&self) -> bool {
-        self.requests >= self.backlog
+        self.requests.len() >= self.backlog
     }
 }
 
@@ -104,6 +110,8 @@ pub(crate) struct Path {
 pub(crate) struct Request {
     pub(crate) tuple: FourTuple,
     pub(crate) listener: SocketId,
+    /// Where it is in the listener's list.
+    pub(crate) place: u32,
     pub(crate) irs: SeqNumber,
     pub(crate) iss: SeqNumber,
     pub(crate) agreed: Agreed,
@@ -202,7 +210,7 @@ impl Listener {
             cx.ext.listen_drops += 1;
             return SynOutcome::Drop;
         }
-        let room = cx.config.max_syn_backlog.saturating_sub(self.requests);
+        let room = cx.config.max_syn_backlog.saturating_sub(self.requests.len());
         if !cookie
             && cx.config.syncookies == SynCookies::Off
             && room < cx.config.max_syn_backlog >> 2
@@ -267,6 +275,7 @@ impl Listener {
         Request {
             tuple: seg.tuple,
             listener: self.id,
+            place: 0,
             irs: seg.seq,
             iss: SeqNumber(0),
             agreed,

@@ -229,10 +229,12 @@ impl Tcb {
     /// `tcp_simple_retransmit`).
     pub(crate) fn retransmit_too_long(&mut self, cx: &mut Cx<'_>) {
         let mss = self.current_mss() as u32;
-        for index in 0..self.rtx.len() {
-            let Some(sent) = self.rtx.get(index).copied() else { break };
+        let mut next = self.snd_una;
+        while let Some(at) = self.rtx.missing_from(next) {
+            let Some(sent) = self.rtx.get(at).copied() else { break };
+            next = sent.end;
             if u32::from(sent.mss) > mss && sent.len() > mss {
-                self.mark_lost(cx, index);
+                self.mark_lost(cx, at);
             }
         }
         if self.rtx.lost_out == 0 {

@@ -7,13 +7,13 @@ use super::cc::window::{self, IdlePolicy};
 use super::cc::{CaState, CongestionControl, CwndEvent};
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
 use super::mtu_probe::Probing;
-use super::rtx_queue::{Marks, Sent};
+use super::rtx_queue::{Marks, Place, Sent};
 use super::segment::MAX_SACKS;
 use super::state::TcpState;
 use super::tcb::{AckPending, Agreed, Limited, Tcb, Throttle};
 use super::timer::RtxTimer;
-use super::{Cx, Outgoing};
-use crate::packet::{ChecksumState, Gso, GsoKind};
+use super::{Cx, Outgoing, Payload};
+use crate::packet::{ChecksumState, Gso, GsoKind, Packet};
 use crate::time::Instant;
 use crate::wire::ipv4;
 use crate::wire::seq::SeqNumber;
@@ -308,13 +308,13 @@ impl Tcb {
     pub(crate) fn retransmit(
         &mut self,
         cx: &mut Cx<'_>,
-        index: usize,
+        at: Place,
         max_segs: u32,
         why: RetransmitReason,
     ) -> bool {
-        let Some(entry) = self.rtx.get(index).copied() else { return false };
+        let Some(entry) = self.rtx.get(at).copied() else { return false };
         if entry.is(Marks::SYN) && self.state != TcpState::Established {
-            return self.retransmit_syn(cx, index);
+            return self.retransmit_syn(cx, at);
         }
         self.forget_mtu_probe();
         let mss = self.current_mss();
@@ -335,19 +335,19 @@ impl Tcb {
             entry.len() - u32::from(entry.is(Marks::FIN)) - u32::from(entry.is(Marks::SYN))
         };
         if data(&entry) as usize > limit {
-            self.rtx.split(index, entry.seq + limit as u32);
+            self.rtx.split(at, entry.seq + limit as u32);
         }
         let before = self.rtx.packets_out;
-        self.rtx.resize(index, mss as u16);
+        self.rtx.resize(at, mss as u16);
         if cx.config.retrans_collapse && data(&entry) < limit.min(mss) as u32 {
-            self.rtx.collapse(index, limit.min(mss) as u32, self.window_end());
+            self.rtx.collapse(at, limit.min(mss) as u32, self.window_end());
         }
         if !self.has(Agreed::SACK) {
             // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
             let fewer = before.saturating_sub(self.rtx.packets_out);
             self.rtx.sacked_out = self.rtx.sacked_out.saturating_sub(fewer);
         }
-        let Some(entry) = self.rtx.get(index).copied() else { return false };
+        let Some(entry) = self.rtx.get(at).copied() else { return false };
         let len = data(&entry) as usize;
         let stamp = self.rate.on_sent(cx.now, self.rtx.packets_out);
         let seq = entry.seq + u32::from(entry.is(Marks::SYN));
@@ -358,10 +358,10 @@ impl Tcb {
         cx.tcp.retrans_segs += u64::from(packets);
         self.recovery.total_retrans += packets;
         self.recovery.bytes_retrans += len as u64;
-        self.rtx.sent_again(index, cx.now, stamp);
+        self.rtx.sent_again(at, cx.now, stamp);
         if why == RetransmitReason::LossProbe {
             // Nothing is taken to be lost yet: the probe belongs to no recovery.
-            self.rtx.mark(index, Marks::empty(), Marks::RETRANS);
+            self.rtx.mark(at, Marks::empty(), Marks::RETRANS);
             return true;
         }
         self.recovery.retrans_stamp.get_or_insert(cx.now);
@@ -377,16 +377,10 @@ impl Tcb {
         }
         let mss = self.current_mss();
         let max_segs = self.max_large_segments(cx, mss);
-        let mut index = self.recovery.retransmit_hint.map_or(0, |hint| self.rtx.position(hint));
         let mut rearm = false;
-        while let Some(entry) = self.rtx.get(index).copied() {
-            self.recovery.retransmit_hint = Some(entry.seq);
+        while let Some(at) = self.rtx.next_unsent() {
             if self.rtx.retrans_out >= self.rtx.lost_out {
                 break;
-            }
-            if !entry.is(Marks::LOST) || entry.is(Marks::SACKED | Marks::RETRANS) {
-                index += 1;
-                continue;
             }
             let quota = self.cs.cwnd.saturating_sub(self.rtx.in_flight());
             if quota == 0 || self.is_paced(cx) || self.is_throttled(cx) {
@@ -396,10 +390,10 @@ impl Tcb {
                 CaState::Loss => RetransmitReason::SlowStart,
                 _ => RetransmitReason::Fast,
             };
-            if !self.retransmit(cx, index, quota.min(max_segs), why) {
+            if !self.retransmit(cx, at, quota.min(max_segs), why) {
                 break;
             }
-            let packets = self.rtx.get(index).map_or(0, |entry| u32::from(entry.packets));
+            let packets = self.rtx.get(at).map_or(0, |entry| u32::from(entry.packets));
             match why {
                 RetransmitReason::SlowStart => cx.ext.tcp_slow_start_retrans += u64::from(packets),
                 _ => cx.ext.tcp_fast_retrans += u64::from(packets),
@@ -407,8 +401,8 @@ impl Tcb {
             if self.cs.in_cwnd_reduction() {
                 self.recovery.prr_out += packets;
             }
-            rearm |= index == 0 && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
-            index += 1;
+            let is_first = at == self.rtx.first_place();
+            rearm |= is_first && !matches!(self.timers.rtx, Some((RtxTimer::Reorder, _)));
         }
         if rearm {
             self.timers.rtx = Some((RtxTimer::Retransmit, cx.now + self.rto()));
@@ -516,8 +510,6 @@ impl Tcb {
         let header_len = repr.header_len();
         let mut packet = cx.pool.take(header_len + emit.len);
         repr.emit(packet.put(header_len));
-        let offset = self.send_offset(emit.seq);
-        self.send.read(offset, emit.len, |piece| packet.put_slice(piece));
         let (src, dst) = (self.tuple.local, self.tuple.remote);
         // IPv4 puts the sum of the pseudo-header in.
         packet.meta.checksum = ChecksumState::Partial {
@@ -529,6 +521,13 @@ impl Tcb {
             let ecn = emit.flags.contains(TcpFlags::CWR);
             let kind = GsoKind::TcpV4 { ecn };
             packet.meta.gso = Some(Gso { kind, size: emit.mss as u16, segments, fixed_id: false });
+        }
+        let mut payload = None;
+        if segments > 1 {
+            payload = Some(Payload { index: self.id.index, seq: emit.seq, len: emit.len });
+        } else {
+            let offset = self.send_offset(emit.seq);
+            self.send.read(offset, emit.len, |piece| packet.put_slice(piece));
         }
         cx.tcp.out_segs += u64::from(segments);
         *cx.out_frames += usize::from(segments);
@@ -547,7 +546,16 @@ impl Tcb {
             // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
             ident: Some(id),
             ip_options: self.ip_options.clone(),
+            payload,
         });
+    }
+
+    /// Puts the payload of a segment behind its header; tells whether all of it is still there.
+    pub(crate) fn put_payload(&self, packet: &mut Packet, payload: Payload) -> bool {
+        let before = packet.len();
+        let offset = self.send_offset(payload.seq);
+        self.send.read(offset, payload.len, |piece| packet.put_slice(piece));
+        packet.len() - before == payload.len
     }
 
     /// Sends RST (RFC 9293 §3.5.2, Linux `tcp_send_active_reset`).

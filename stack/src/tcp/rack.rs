@@ -22,9 +22,9 @@ const REO_WND_PERSIST: u8 = 16;
 /// RACK's state (RFC 8985 §5.2).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rack {
-    /// `RACK.xmit_ts` and `RACK.end_seq`: of the segment sent last among those delivered.
-    pub(crate) xmit_at: Instant,
-    pub(crate) order: u32,
+    /// Of the segment sent last among those delivered: which transmission that was, in the place
+    /// of `RACK.xmit_ts`, and `RACK.end_seq`.
+    pub(crate) order: u64,
     pub(crate) end_seq: SeqNumber,
     /// `RACK.rtt`.
     pub(crate) rtt: Duration,
@@ -54,10 +54,7 @@ impl Rack {
     /// Of those sent at one moment the order is known, so that the numbers tell only within what
     /// was sent as one.
     fn sent_after(&self, sent: &Sent) -> bool {
-        let later = self.order.wrapping_sub(sent.order) as i32;
-        self.xmit_at > sent.sent_at
-            || (self.xmit_at == sent.sent_at
-                && (later > 0 || (later == 0 && self.end_seq.gt(sent.end))))
+        self.order > sent.order || (self.order == sent.order && self.end_seq.gt(sent.end))
     }
 }
 
@@ -72,7 +69,6 @@ impl Tcb {
         self.rack.advanced = true;
         self.rack.rtt = rtt;
         if !self.rack.sent_after(sent) {
-            self.rack.xmit_at = sent.sent_at;
             self.rack.order = sent.order;
             self.rack.end_seq = sent.end;
         }
@@ -114,30 +110,20 @@ impl Tcb {
     /// Marks what is lost (RFC 8985 §6.2 step 5); returns how long until more may be.
     fn rack_detect_loss(&mut self, cx: &mut Cx<'_>) -> Option<Duration> {
         let reo_wnd = self.rack_reo_wnd(cx);
-        let mut timeout: Option<Duration> = None;
-        // Whatever was sent before the segment delivered last ends before it, retransmissions
-        // apart, of which the last is known by the hint.
-        for index in 0..self.rtx.len() {
-            let Some(sent) = self.rtx.get(index).copied() else { break };
-            if sent.is(Marks::SACKED) || (sent.is(Marks::LOST) && !sent.is(Marks::RETRANS)) {
-                continue;
-            }
+        let limit = self.rack.rtt + reo_wnd;
+        while let Some((at, sent)) = self.rtx.oldest_in_flight() {
             if !self.rack.sent_after(&sent) {
-                if !sent.is(Marks::EVER_RETRANS) && self.rtx.retrans_out == 0 {
-                    break;
-                }
-                continue;
+                return None;
             }
-            let age = cx.now - sent.sent_at;
-            let limit = self.rack.rtt + reo_wnd;
-            if age >= limit {
-                self.mark_lost(cx, index);
-            } else {
-                let remaining = limit - age;
-                timeout = Some(timeout.map_or(remaining, |timeout| timeout.max(remaining)));
+            if cx.now - sent.sent_at < limit {
+                // None that was sent later is lost yet. The last of those that may be tells when
+                // all of them have had their time.
+                let last = self.rtx.newest_in_flight(self.rack.order, self.rack.end_seq);
+                return last.map(|last| limit - (cx.now - last.sent_at));
             }
+            self.mark_lost(cx, at);
         }
-        timeout
+        None
     }
 
     /// Looks for losses after an ACK that delivered something; tells whether the timer runs for
@@ -238,16 +224,15 @@ impl Tcb {
     }
 
     fn retransmit_tail(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(last) = self.rtx.last().copied() else { return false };
-        let mut index = self.rtx.len() - 1;
+        let Some(at) = self.rtx.last_place() else { return false };
+        let Some(last) = self.rtx.get(at).copied() else { return false };
         let mss = u32::from(last.mss);
         let data = last.len() - u32::from(last.is(Marks::FIN));
         if last.packets > 1 && data > (u32::from(last.packets) - 1) * mss {
-            let at = last.seq + (u32::from(last.packets) - 1) * mss;
-            self.rtx.split(index, at);
-            index = self.rtx.len() - 1;
+            self.rtx.split(at, last.seq + (u32::from(last.packets) - 1) * mss);
         }
-        self.retransmit(cx, index, 1, RetransmitReason::LossProbe)
+        let Some(at) = self.rtx.last_place() else { return false };
+        self.retransmit(cx, at, 1, RetransmitReason::LossProbe)
     }
 
     /// What an ACK says of the probe (RFC 8985 §7.4).
@@ -279,3 +264,6 @@ impl Tcb {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

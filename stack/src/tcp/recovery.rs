@@ -171,10 +171,11 @@ impl Tcb {
             return;
         }
         let mss = u32::from(self.mss);
+        let at = self.rtx.first_place();
         if head.packets > 1 && head.len() > mss {
-            self.rtx.split(0, head.seq + mss);
+            self.rtx.split(at, head.seq + mss);
         }
-        self.mark_lost(cx, 0);
+        self.mark_lost(cx, at);
     }
 
     /// Counts duplicate ACKs as if they were SACKs (RFC 6582, Linux `tcp_add_reno_sack`).
@@ -376,10 +377,7 @@ impl Tcb {
     /// Linux `tcp_undo_cwnd_reduction`.
     fn undo_cwnd_reduction(&mut self, cx: &mut Cx<'_>, unmark_loss: bool, why: UndoReason) {
         if unmark_loss {
-            for index in 0..self.rtx.len() {
-                self.rtx.mark(index, Marks::empty(), Marks::LOST);
-            }
-            self.recovery.retransmit_hint = None;
+            self.rtx.unmark_lost();
         }
         if self.recovery.prior_ssthresh > 0 {
             let ctx = self.cc_context(cx.now);
@@ -522,16 +520,20 @@ impl Tcb {
         } else if !self.has(Agreed::SACK) {
             self.rtx.sacked_out = 0;
         }
-        for index in 0..self.rtx.len() {
-            let Some(sent) = self.rtx.get(index).copied() else { break };
+        let mut next = self.snd_una;
+        while let Some(at) = self.rtx.any_from(next) {
+            let Some(sent) = self.rtx.get(at).copied() else { break };
+            next = sent.end;
             if reneged {
-                self.rtx.mark(index, Marks::empty(), Marks::SACKED);
-            } else if index > 0 && self.has(Agreed::SACK) && self.rack_not_yet_lost(cx, &sent) {
+                self.rtx.mark(at, Marks::empty(), Marks::SACKED);
+            } else if at != self.rtx.first_place()
+                && self.has(Agreed::SACK)
+                && self.rack_not_yet_lost(cx, &sent)
+            {
                 continue;
             }
-            self.mark_lost(cx, index);
+            self.mark_lost(cx, at);
         }
-        self.recovery.retransmit_hint = None;
     }
 
     /// An ACK after a timeout (RFC 5682 §2.1 and §3.1, Linux `tcp_process_loss`).

@@ -28,6 +28,9 @@ use crate::packet::{Packet, PacketPool};
 use crate::wire::SackBlock;
 use crate::wire::seq::SeqNumber;
 
+/// Room for so many packets is kept by a queue that is empty.
+const KEPT_CAPACITY: usize = 16;
+
 /// The most SACK blocks that a segment can carry (RFC 2018 §3).
 pub(crate) const MAX_SACK_BLOCKS: usize = 4;
 
@@ -247,8 +250,10 @@ impl ReceiveQueue {
                 self.memory -= discard(packet, pool);
             }
         }
-        // Idle connections are many.
-        self.in_order = VecDeque::new();
+        // Idle connections are many, and those that read everything at once not idle.
+        if self.in_order.capacity() > KEPT_CAPACITY {
+            self.in_order = VecDeque::new();
+        }
     }
 
     /// Copies packets together that fill less than half of their buffers (Linux `tcp_collapse`,

@@ -177,8 +177,6 @@ pub(crate) struct Recovery {
     pub(crate) reord_seen: u32,
     /// One past the highest number that is selectively acknowledged.
     pub(crate) highest_sack: Option<SeqNumber>,
-    /// Where the next retransmission is looked for.
-    pub(crate) retransmit_hint: Option<SeqNumber>,
     /// Segments retransmitted, ever.
     pub(crate) total_retrans: u32,
     pub(crate) bytes_retrans: u64,
@@ -199,23 +197,25 @@ pub(crate) enum Throttle {
 }
 
 /// A connection.
+///
+/// Every segment reads most of it, and of many connections none is in the processor's cache. So the
+/// fields lie in this order, what few segments need last and small ones between the large ones, and
+/// [`warm`](Self::warm) reads one in every pair of cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Tcb {
+    // Who it is, and where it stands.
     pub(crate) id: SocketId,
-    pub(crate) state: TcpState,
     pub(crate) tuple: FourTuple,
-    pub(crate) ip: Sparse<SocketOptions>,
-    pub(crate) options: Sparse<TcpOptions>,
-    /// Options of IP that its packets carry.
-    pub(crate) ip_options: Option<Box<IpOptions>>,
-    /// Nobody has it any more (Linux `SOCK_DEAD`).
-    pub(crate) orphan: bool,
-    /// Nobody has accepted it yet: the listener.
-    pub(crate) listener: Option<SocketId>,
-    /// It is in the table of connections.
-    pub(crate) hashed: bool,
+    /// When the path was looked up last (`Core::path_generation`).
+    pub(crate) path_generation: u64,
+    pub(crate) state: TcpState,
     /// What it is to calls.
     pub(crate) phase: Phase,
+    /// Nobody has it any more (Linux `SOCK_DEAD`).
+    pub(crate) orphan: bool,
+    /// It is in the table of connections.
+    pub(crate) hashed: bool,
     /// It has its port in the table of ports.
     pub(crate) bound_port: bool,
     /// The port was asked for by number and stays until close (Linux `SOCK_BINDPORT_LOCK`).
@@ -228,16 +228,18 @@ pub(crate) struct Tcb {
     pub(crate) receive_shutdown: bool,
     /// FIN came: the end of the stream stays the end, whatever happens (Linux `SOCK_DONE`).
     pub(crate) fin_received: bool,
+    /// FIN is queued: it is the last number before `write_seq`.
+    pub(crate) fin_queued: bool,
+    /// The receiver of wakes wants to know of room to send.
+    pub(crate) wants_space: bool,
+    pub(crate) throttle: Throttle,
     /// `SO_ERROR`.
     pub(crate) error: Option<SocketError>,
     pub(crate) soft_error: Option<SocketError>,
-    /// In TIME-WAIT from FIN-WAIT-2 (then the peer's FIN is still missing), for so long.
-    pub(crate) time_wait: Option<(bool, Duration)>,
-    /// Identification of the next packet.
-    pub(crate) ip_id: u16,
+    pub(crate) ip: Sparse<SocketOptions>,
+    pub(crate) options: Sparse<TcpOptions>,
 
-    // Sequence variables of the sender (RFC 9293 §3.3.1).
-    pub(crate) iss: SeqNumber,
+    // Sequence variables of the sender and of the receiver (RFC 9293 §3.3.1).
     pub(crate) snd_una: SeqNumber,
     pub(crate) snd_nxt: SeqNumber,
     pub(crate) snd_wnd: u32,
@@ -252,39 +254,8 @@ pub(crate) struct Tcb {
     pub(crate) pushed_seq: SeqNumber,
     /// End of the last small segment sent (Minshall's variant of Nagle's algorithm).
     pub(crate) snd_sml: SeqNumber,
-    /// FIN is queued: it is the last number before `write_seq`.
-    pub(crate) fin_queued: bool,
     /// Urgent data ends here (`snd_up`).
     pub(crate) snd_up: SeqNumber,
-    /// Where no segment may go beyond (`MSG_EOR`).
-    pub(crate) records: Records,
-    pub(crate) send: SendBuffer,
-    pub(crate) send_limit: usize,
-    pub(crate) rtx: RtxQueue,
-    pub(crate) throttle: Throttle,
-    /// Unsent bytes from which on the socket is not writable.
-    pub(crate) notsent_lowat: usize,
-    /// The receiver of wakes wants to know of room to send.
-    pub(crate) wants_space: bool,
-    /// Payload of a full segment, options taken off.
-    pub(crate) mss: u16,
-    /// What the peer announced, within the limits of the user.
-    pub(crate) mss_clamp: u16,
-    /// What we announce.
-    pub(crate) advmss: u16,
-    /// The path MTU that `mss` was made for.
-    pub(crate) pmtu: u16,
-    /// When the path was looked up last (`Core::path_generation`).
-    pub(crate) path_generation: u64,
-    /// The search for the path MTU, when sizes are probed (RFC 4821).
-    pub(crate) mtu_search: Option<Box<MtuSearch>>,
-    pub(crate) snd_wscale: u8,
-    pub(crate) rcv_wscale: u8,
-    /// When data was last sent (`lsndtime`).
-    pub(crate) last_sent_at: Instant,
-
-    // Sequence variables of the receiver.
-    pub(crate) irs: SeqNumber,
     pub(crate) rcv_nxt: SeqNumber,
     /// `rcv_nxt` in the last window update sent.
     pub(crate) rcv_wup: SeqNumber,
@@ -293,59 +264,90 @@ pub(crate) struct Tcb {
     pub(crate) rcv_wnd: u32,
     pub(crate) rcv_ssthresh: u32,
     pub(crate) window_clamp: u32,
-    pub(crate) receive_limit: usize,
+
+    // What was written and not acknowledged.
+    pub(crate) send: SendBuffer,
+    pub(crate) send_limit: usize,
+    /// Unsent bytes from which on the socket is not writable.
+    pub(crate) notsent_lowat: usize,
+    pub(crate) rtx: RtxQueue,
+    /// Payload of a full segment, options taken off.
+    pub(crate) mss: u16,
+    /// What the peer announced, within the limits of the user.
+    pub(crate) mss_clamp: u16,
+    /// What we announce.
+    pub(crate) advmss: u16,
+    /// The path MTU that `mss` was made for.
+    pub(crate) pmtu: u16,
+    /// Identification of the next packet.
+    pub(crate) ip_id: u16,
+    pub(crate) agreed: Agreed,
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
     /// Payload per 256 bytes of buffer.
     pub(crate) scaling_ratio: u8,
-    /// What of it counts in the memory of all connections.
-    pub(crate) charged: usize,
-    /// The urgent byte of the peer's, if there is one (RFC 6093).
-    pub(crate) urgent: Option<Urgent>,
-    pub(crate) rx: ReceiveQueue,
-    pub(crate) duplicate: Option<crate::wire::tcp_options::SackBlock>,
-    pub(crate) ack: AckState,
-    pub(crate) tuning: ReceiveTuning,
-
-    // Options and ECN.
-    pub(crate) agreed: Agreed,
-    /// RFC 7323 §4.3 `TS.Recent`, and when it was stored in seconds.
-    pub(crate) ts_recent: u32,
-    pub(crate) ts_recent_at: Option<Instant>,
-    pub(crate) ts_offset: u32,
-    /// TSecr of the segment being processed.
-    pub(crate) rcv_tsecr: u32,
-    /// When an ACK was last sent for a segment out of the window.
-    pub(crate) last_oow_ack_at: Option<Instant>,
-    /// When a segment came last (`rcv_tstamp`).
-    pub(crate) last_ack_at: Instant,
-
-    // Congestion and loss.
-    pub(crate) rtt: RttEstimator,
-    pub(crate) rate: DeliveryRate,
-    pub(crate) cs: CongestionState,
-    pub(crate) cc: Congestion,
-    pub(crate) recovery: Recovery,
-    pub(crate) rack: Rack,
-    pub(crate) tlp: TailLossProbe,
-
-    // Timers.
-    pub(crate) timers: Timers,
     pub(crate) retransmits: u8,
     pub(crate) backoff: u8,
     pub(crate) probes_out: u8,
-    pub(crate) probes_since: Option<Instant>,
-    pub(crate) next_departure: Instant,
 
-    // For TcpInfo.
+    // What was received and not read, and when it is acknowledged.
+    pub(crate) rx: ReceiveQueue,
+    pub(crate) receive_limit: usize,
+    /// What of it counts in the memory of all connections.
+    pub(crate) charged: usize,
+    pub(crate) ack: AckState,
+    /// When data was last sent (`lsndtime`).
+    pub(crate) last_sent_at: Instant,
+    /// When a segment came last (`rcv_tstamp`).
+    pub(crate) last_ack_at: Instant,
+    pub(crate) ts_recent_at: Option<Instant>,
+    /// RFC 7323 §4.3 `TS.Recent`, and when it was stored in seconds.
+    pub(crate) ts_recent: u32,
+    pub(crate) ts_offset: u32,
+    /// TSecr of the segment being processed.
+    pub(crate) rcv_tsecr: u32,
+    pub(crate) duplicate: Option<crate::wire::tcp_options::SackBlock>,
+    pub(crate) tuning: ReceiveTuning,
+
+    // Timers, congestion and loss.
+    pub(crate) next_departure: Instant,
+    pub(crate) timers: Timers,
     pub(crate) bytes_acked: u64,
-    pub(crate) bytes_received: u64,
+    pub(crate) rate: DeliveryRate,
+    pub(crate) cs: CongestionState,
     pub(crate) bytes_sent: u64,
+    pub(crate) cc: Congestion,
     pub(crate) segs_out: u32,
     pub(crate) segs_in: u32,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) tlp: TailLossProbe,
     pub(crate) data_segs_out: u32,
     pub(crate) data_segs_in: u32,
+    pub(crate) recovery: Recovery,
+    pub(crate) bytes_received: u64,
+    pub(crate) rack: Rack,
+    pub(crate) chronograph: Chronograph,
     pub(crate) delivered_ce: u32,
     pub(crate) rcv_ooopack: u32,
-    pub(crate) chronograph: Chronograph,
+
+    // What few segments need.
+    /// The urgent byte of the peer's, if there is one (RFC 6093).
+    pub(crate) urgent: Option<Urgent>,
+    /// Where no segment may go beyond (`MSG_EOR`).
+    pub(crate) records: Records,
+    /// Options of IP that its packets carry.
+    pub(crate) ip_options: Option<Box<IpOptions>>,
+    /// The search for the path MTU, when sizes are probed (RFC 4821).
+    pub(crate) mtu_search: Option<Box<MtuSearch>>,
+    /// Nobody has accepted it yet: the listener.
+    pub(crate) listener: Option<SocketId>,
+    pub(crate) iss: SeqNumber,
+    pub(crate) irs: SeqNumber,
+    pub(crate) probes_since: Option<Instant>,
+    /// When an ACK was last sent for a segment out of the window.
+    pub(crate) last_oow_ack_at: Option<Instant>,
+    /// In TIME-WAIT from FIN-WAIT-2 (then the peer's FIN is still missing), for so long.
+    pub(crate) time_wait: Option<(bool, Duration)>,
 }
 
 impl Tcb {
@@ -476,7 +478,6 @@ impl Tcb {
                 reordering: config.reordering,
                 reord_seen: 0,
                 highest_sack: None,
-                retransmit_hint: None,
                 total_retrans: 0,
                 bytes_retrans: 0,
                 dsack_dups: 0,
@@ -514,6 +515,18 @@ impl Tcb {
     /// Where its packets are addressed to: the peer, or the first hop of a source route.
     pub(crate) fn next_hop(&self) -> core::net::Ipv4Addr {
         self.ip_options.as_ref().and_then(|options| options.via()).unwrap_or(self.tuple.remote)
+    }
+
+    /// Reads from all of the memory that a segment needs: it comes together then, and not piece by
+    /// piece when it is missed.
+    #[inline]
+    pub(crate) fn warm(&self) {
+        let first = self.id.index ^ self.snd_una.0 ^ self.window_clamp ^ u32::from(self.mss);
+        let second = self.last_ack_at.max(self.next_departure).as_nanos();
+        let third = self.segs_out ^ self.data_segs_out ^ self.rcv_ooopack;
+        let fourth = self.bytes_acked ^ self.bytes_sent ^ self.bytes_received;
+        let fifth = self.notsent_lowat ^ self.charged;
+        core::hint::black_box((first, second, third, fourth, fifth));
     }
 
     /// What both ends agreed on.
@@ -616,5 +629,25 @@ mod tests {
         tcb.snd_una = SeqNumber(100);
         assert_eq!(tcb.send_offset(SeqNumber(100)), 0);
         assert_eq!(tcb.send_offset(SeqNumber(105)), 5);
+    }
+
+    #[test]
+    fn what_a_segment_needs_is_read_at_once() {
+        macro_rules! offsets {
+            ($($field:ident)*) => { [$(core::mem::offset_of!(Tcb, $field)),*] };
+        }
+        let read = offsets! {
+            id snd_una window_clamp notsent_lowat mss charged last_ack_at next_departure bytes_acked
+            bytes_sent segs_out data_segs_out bytes_received rcv_ooopack
+        };
+        // Processors fetch two lines together.
+        let apart = read.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(
+            apart.clone().all(|apart| apart <= 128),
+            "{:?}",
+            apart.collect::<std::vec::Vec<_>>()
+        );
+        let cold = size_of::<Tcb>() - read[read.len() - 1];
+        assert!(cold <= 128, "{cold}");
     }
 }

@@ -195,7 +195,7 @@ impl Tcb {
                 return;
             }
             self.enter_loss(cx);
-            self.retransmit(cx, 0, 1, RetransmitReason::Timeout);
+            self.retransmit(cx, self.rtx.first_place(), 1, RetransmitReason::Timeout);
             self.back_off(cx);
             return;
         }
@@ -209,7 +209,7 @@ impl Tcb {
         }
         if handshake {
             self.retransmits += 1;
-            self.retransmit_syn(cx, 0);
+            self.retransmit_syn(cx, self.rtx.first_place());
             self.recovery.retrans_stamp.get_or_insert(cx.now);
         } else {
             if self.retransmits > cx.config.retries1 {
@@ -219,7 +219,7 @@ impl Tcb {
             }
             self.enter_loss(cx);
             self.retransmits = self.retransmits.saturating_add(1);
-            self.retransmit(cx, 0, 1, RetransmitReason::Timeout);
+            self.retransmit(cx, self.rtx.first_place(), 1, RetransmitReason::Timeout);
         }
         self.back_off(cx);
     }

@@ -242,6 +242,7 @@ impl Reply {
             pmtu: PmtuDiscovery::Do,
             ident: Some(0),
             ip_options: None,
+            payload: None,
         });
     }
 }

@@ -27,6 +27,23 @@ fn a_whole_millisecond_fires_exactly_then_and_others_are_rounded_up() {
 }
 
 #[test]
+fn what_fires_next_is_told_before_it_does() {
+    let mut wheel = TimerWheel::new();
+    assert_eq!(wheel.upcoming().count(), 0);
+    for key in 0..40 {
+        wheel.insert(Instant::from_millis(u64::from(key / 10)), key);
+    }
+    // In what is not near yet there is no order.
+    wheel.insert(Instant::from_secs(9), 40);
+    for now in 0..4 {
+        let told: Vec<_> = wheel.upcoming().collect();
+        assert_eq!(drain(&mut wheel, Instant::from_millis(now)), told);
+        assert_eq!(told.len(), 10);
+    }
+    assert_eq!(wheel.upcoming().count(), 0);
+}
+
+#[test]
 fn a_past_deadline_fires_at_the_next_call_even_at_the_same_moment() {
     let mut wheel = TimerWheel::new();
     let now = Instant::from_secs(5);

@@ -7,12 +7,15 @@ use proptest::prelude::*;
 use super::stream::{DST, Stream, streams};
 use super::*;
 use crate::wire::ethernet;
+use crate::wire::ipv4::pseudo_header_sum;
 use crate::wire::ipv4::{HEADER_LEN, Ipv4Repr};
 use crate::wire::udp::{Udp, UdpRepr};
 
 fn cut(packet: Packet) -> Vec<Packet> {
     let mut pieces = Vec::new();
-    let count = segment(packet, &mut PacketPool::new(64, 4), |piece| pieces.push(piece)).unwrap();
+    let count =
+        segment(packet, &mut PacketPool::new(64, 4), Sums::Later, |piece| pieces.push(piece))
+            .unwrap();
     assert_eq!(count, pieces.len());
     pieces
 }
@@ -138,7 +141,8 @@ fn what_is_not_what_it_says_comes_back() {
         let bytes = case.bytes().to_vec();
         check(&mut case);
         assert_eq!(case.meta.gso, None);
-        let back = segment(case, &mut PacketPool::new(4, 4), |_| panic!("a piece")).unwrap_err();
+        let back = segment(case, &mut PacketPool::new(4, 4), Sums::Later, |_| panic!("a piece"))
+            .unwrap_err();
         assert_eq!(back.bytes(), bytes);
     }
 }
@@ -159,7 +163,33 @@ proptest! {
         let longest = stream.frames().iter().map(Vec::len).max().unwrap();
         prop_assert_eq!(network_len(&whole), longest - ethernet::HEADER_LEN);
         let frames: Vec<_> = cut(whole).into_iter().map(finished).collect();
-        prop_assert_eq!(frames, stream.frames());
+        prop_assert_eq!(&frames, &stream.frames());
+        // Summed by whoever cuts, the same, and there is nothing left to finish.
+        let mut summed = Vec::new();
+        segment(stream.whole(), &mut PacketPool::new(64, 4), Sums::Now, |piece| {
+            assert_eq!(piece.meta.checksum, ChecksumState::None);
+            summed.push(piece.bytes().to_vec());
+        })
+        .unwrap();
+        prop_assert_eq!(summed, frames);
+    }
+
+    /// The payload may lie elsewhere than the headers, and in two places.
+    #[test]
+    fn a_payload_in_two_places_makes_the_same_pieces(stream in streams(), at in any::<usize>()) {
+        let whole = stream.whole();
+        let headers = whole.len() - stream.payload.len();
+        let (gso, meta) = (whole.meta.gso.unwrap(), whole.meta);
+        let bytes = &whole.bytes()[..headers];
+        let len = stream.payload.len();
+        let cutter = Cutter::new(bytes, ethernet::HEADER_LEN, len, gso, meta, Sums::Now).unwrap();
+        let mut pool = PacketPool::new(64, 4);
+        let pieces = (0..cutter.pieces()).map(|index| {
+            let payload = &stream.payload[cutter.range(index)];
+            let (first, rest) = payload.split_at(at % (payload.len() + 1));
+            cutter.piece(index, first, rest, &mut pool).bytes().to_vec()
+        });
+        prop_assert_eq!(pieces.collect::<Vec<_>>(), stream.frames());
     }
 
     /// Whatever the bytes and whatever is said of them, cutting does not panic, and no byte of
@@ -190,7 +220,7 @@ proptest! {
         prop_assert!(transport_len(&packet) <= bytes.len());
         let mut payload = 0;
         let mut headers = 0;
-        let result = segment(packet, &mut PacketPool::new(8, 1), |piece| {
+        let result = segment(packet, &mut PacketPool::new(8, 1), Sums::Later, |piece| {
             let ip = Ipv4::parse(piece.network()).unwrap();
             headers = if tcp { Tcp::parse(ip.payload()).unwrap().header_len() } else { 8 };
             payload += ip.payload().len() - headers;
