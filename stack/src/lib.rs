@@ -134,7 +134,8 @@
 //!   malformed ones in any packet to it.
 //! - An error about malformed options quotes them as they came. Linux has by then filled in those
 //!   before the fault, and has cleared what is behind their end.
-//! - Nothing travels back along a source route; Linux sends errors about malformed ones so.
+//! - Connections may have a source route, or be answered along one; no error travels back along one,
+//!   nor do datagrams, and resets go the direct way.
 //! - Commercial security options are passed over; Linux with NetLabel looks into them.
 //! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
 //! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.

@@ -76,7 +76,11 @@ impl Stack {
         match id.class {
             SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
             SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {
-                TcpSocket::Connection(tcb) => tcb.ip.to_mut(),
+                TcpSocket::Connection(tcb) => {
+                    // They are looked at with the path.
+                    tcb.path_generation = u64::MAX;
+                    tcb.ip.to_mut()
+                }
                 TcpSocket::Listener(listener) => &mut listener.ip,
             }),
         }
@@ -566,6 +570,7 @@ pub(super) fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a
         link: socket.options.bind_link.or(multicast_link),
         pmtu: socket.options.pmtu_discovery,
         options,
+        source_route: None,
         mark: socket.options.mark,
         broadcast: socket.options.broadcast,
         ident: None,

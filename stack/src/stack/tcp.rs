@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Stack;
 use super::sockets::v4;
-use crate::flow::Flow;
+use crate::flow::{Flow, SourceRoute};
 use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::stats::DropReason;
@@ -156,18 +156,22 @@ impl Stack {
         if self.core.is_for_many(remote) {
             return Err(SocketError::NetworkUnreachable);
         }
+        let tcb = self.core.tcp.sockets.tcb_mut(id)?;
+        tcb.take_ip_options()?;
+        let via = tcb.ip_options.as_ref().and_then(|options| options.via());
         let tcb = self.core.tcp.sockets.tcb(id)?;
         let local = Some(tcb.tuple.local);
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
         let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
-        let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
+        let to = via.unwrap_or(remote);
+        let flow = Flow { src: local, link, mark, tos, ..Flow::new(to, Protocol::TCP) };
         // RFC 9293 §3.9.2.3: no connections to many, whether the socket may broadcast or not.
-        if self.core.is_for_many(remote) {
+        if self.core.is_for_many(to) {
             return Err(SocketError::NetworkUnreachable);
         }
         let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
-        let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
+        let path = layer::path(&self.core, via.unwrap_or(remote), link).ok_or(SocketError::NetworkUnreachable)?;
         let isn = self.choose_port(id, src, remote, remote_port)?;
         let ip_id = self.core.rng.next_u32() as u16;
         let (sockets, secrets, mut cx) = layer::split(&mut self.core);
@@ -181,6 +185,7 @@ impl Stack {
             ip_id,
         };
         tcb.renew(&mut cx);
+        tcb.take_ip_options()?;
         tcb.phase = Phase::Connecting;
         tcb.hashed = true;
         tcb.start_connect(&mut cx, &start);
@@ -670,7 +675,12 @@ impl Stack {
             self.core.tcp.out_frames = 0;
             return false;
         };
+        let options = outgoing.ip_options.as_ref();
+        let (bytes, len) = options.map_or(([0; 40], 0), |options| options.to(outgoing.dst));
+        let via = options.and_then(|options| Some((options.via()?, options.is_strict())));
         let flow = Flow {
+            options: &bytes[..len],
+            source_route: via.map(|(_, strict)| SourceRoute { dst: outgoing.dst, strict }),
             src: Some(outgoing.src),
             tos: outgoing.tos,
             ttl: outgoing.ttl,
@@ -679,7 +689,7 @@ impl Stack {
             pmtu: outgoing.pmtu,
             ident: outgoing.ident,
             any_source: true,
-            ..Flow::new(outgoing.dst, Protocol::TCP)
+            ..Flow::new(via.map_or(outgoing.dst, |(hop, _)| hop), Protocol::TCP)
         };
         let mut packet = outgoing.packet;
         if let Some(payload) = outgoing.payload {

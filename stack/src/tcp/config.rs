@@ -137,6 +137,9 @@ pub struct TcpConfig {
     pub wmem: BufferSizes,
     /// `tcp_moderate_rcvbuf`: receive buffers grow by themselves.
     pub moderate_rcvbuf: bool,
+    /// `tcp_shrink_window`: a window that was offered may be taken back when memory is short (RFC 7323
+    /// §2.4); scaled windows only.
+    pub shrink_window: bool,
     /// `tcp_mem[2]`: bytes that all sockets together may have queued.
     pub mem: usize,
     /// `tcp_min_snd_mss`: no peer makes segments smaller than this.
@@ -216,6 +219,7 @@ impl Default for TcpConfig {
             rmem: BufferSizes { min: 4096, default: 131_072, max: 6 << 20 },
             wmem: BufferSizes { min: 4096, default: 16_384, max: 4 << 20 },
             moderate_rcvbuf: true,
+            shrink_window: false,
             mem: 1 << 30,
             min_snd_mss: 48,
             base_mss: 1024,

@@ -35,8 +35,9 @@ pub(crate) fn quoted_error(core: &mut Core, tuple: FourTuple, seq: SeqNumber, me
         Found::TimeWait(_) => {}
         Found::Request(index) => request_error(core, index, seq, message),
         Found::Connection(index) => {
-            let link = core.tcp.sockets.tcb_at(index).and_then(|tcb| tcb.ip.bind_link);
-            let pmtu = path(core, tuple.remote, link).map(|path| path.pmtu);
+            let Some(tcb) = core.tcp.sockets.tcb_at(index) else { return };
+            let (to, link) = (tcb.next_hop(), tcb.ip.bind_link);
+            let pmtu = path(core, to, link).map(|path| path.pmtu);
             let (sockets, _, mut cx) = split(core);
             if let Some(tcb) = sockets.tcb_at(index) {
                 tcb.icmp_error(&mut cx, seq, message, pmtu);

@@ -27,6 +27,7 @@ mod icmp;
 mod index;
 pub mod info;
 mod input;
+mod ip_options;
 mod isn;
 pub(crate) mod layer;
 mod listen;
@@ -57,6 +58,7 @@ pub(crate) use ahead::{LOOK_AHEAD, look_ahead};
 pub(crate) use connect::Start;
 pub(crate) use demux::{Found, TcpSocket, TcpSockets};
 pub(crate) use icmp::{is_in_flight, quoted_error};
+pub(crate) use ip_options::IpOptions;
 pub(crate) use layer::{TcpLayer, handle_timeout, input};
 pub(crate) use listen::Listener;
 pub use options::TcpOptions;
@@ -66,6 +68,7 @@ pub(crate) use sparse::SharedDefault;
 pub use state::TcpState;
 pub(crate) use tcb::{Phase, Tcb};
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
@@ -93,6 +96,7 @@ pub(crate) struct Outgoing {
     pub(crate) pmtu: PmtuDiscovery,
     /// Identification; IPv4 chooses when `None`.
     pub(crate) ident: Option<u16>,
+    pub(crate) ip_options: Option<Box<IpOptions>>,
     /// The payload, when `packet` has only room for it yet.
     pub(crate) payload: Option<Payload>,
 }

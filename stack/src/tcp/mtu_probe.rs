@@ -221,8 +221,8 @@ impl Tcb {
     }
 
     /// Bytes of IP options in each packet.
-    pub(crate) fn ip_options_len(&self) -> u16 {
-        0
+    fn ip_options_len(&self) -> u16 {
+        self.ip_options.as_ref().map_or(0, |options| options.len() as u16)
     }
 
     /// Sends what was too long again in smaller pieces, without a reduction of the window (Linux

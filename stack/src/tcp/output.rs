@@ -23,7 +23,7 @@ use crate::wire::tcp_options::{SackBlock, TcpOptionsRepr};
 /// ECT(0) (RFC 3168 §5).
 const ECT0: u8 = 2;
 /// IP and TCP headers at their longest leave this for the payload of a large segment.
-const MAX_PAYLOAD: usize = 65_535 - 20 - 60;
+const MAX_PAYLOAD: usize = 65_535 - 60 - 60;
 /// Linux `TCP_MAX_QUICKACKS`.
 pub(crate) const MAX_QUICKACKS: u8 = 16;
 /// Linux `TCP_ATO_MIN`, `TCP_DELACK_MIN`, `TCP_DELACK_MAX`.
@@ -545,6 +545,7 @@ impl Tcb {
             pmtu: self.ip.pmtu_discovery,
             // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
             ident: Some(id),
+            ip_options: self.ip_options.clone(),
             payload,
         });
     }

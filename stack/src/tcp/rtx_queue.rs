@@ -313,10 +313,10 @@ impl RtxQueue {
     /// beyond `window_end`. All are single packets that the peer does not have, and only the last
     /// may end a record (Linux `tcp_retrans_try_collapse`).
     pub(crate) fn collapse(&mut self, at: Place, limit: u32, window_end: SeqNumber) {
-        while let Some(first) = self.get(at).copied()
-            && !first.is(Marks::SYN | Marks::SACKED | Marks::EOR)
-            && first.packets == 1
-        {
+        while let Some(first) = self.get(at).copied() {
+            if first.is(Marks::SYN | Marks::SACKED | Marks::EOR) || first.packets > 1 {
+                return;
+            }
             let place = self.place(first.end);
             let Some(next) = self.get(place).copied() else { return };
             let data = next.end.since(first.seq) - u32::from(next.is(Marks::FIN));
@@ -324,10 +324,9 @@ impl RtxQueue {
             {
                 return;
             }
+            let Some(behind) = &mut self.behind else { return };
+            behind.remove(place);
             self.subtract(&next);
-            if let Some(behind) = &mut self.behind {
-                behind.remove(place);
-            }
             self.change(at, |first| {
                 first.end = next.end;
                 first.mss = first.mss.max(next.mss);

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::cc::{CcContext, Congestion, CongestionState};
 use super::config::TcpConfig;
+use super::ip_options::IpOptions;
 use super::mtu_probe::MtuSearch;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
@@ -255,8 +256,6 @@ pub(crate) struct Tcb {
     pub(crate) snd_sml: SeqNumber,
     /// Urgent data ends here (`snd_up`).
     pub(crate) snd_up: SeqNumber,
-    /// Where no segment may go beyond (`MSG_EOR`).
-    pub(crate) records: Records,
     pub(crate) rcv_nxt: SeqNumber,
     /// `rcv_nxt` in the last window update sent.
     pub(crate) rcv_wup: SeqNumber,
@@ -334,6 +333,10 @@ pub(crate) struct Tcb {
     // What few segments need.
     /// The urgent byte of the peer's, if there is one (RFC 6093).
     pub(crate) urgent: Option<Urgent>,
+    /// Where no segment may go beyond (`MSG_EOR`).
+    pub(crate) records: Records,
+    /// Options of IP that its packets carry.
+    pub(crate) ip_options: Option<Box<IpOptions>>,
     /// The search for the path MTU, when sizes are probed (RFC 4821).
     pub(crate) mtu_search: Option<Box<MtuSearch>>,
     /// Nobody has accepted it yet: the listener.
@@ -369,6 +372,7 @@ impl Tcb {
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
             ip: Sparse::new(ip),
             options: Sparse::new(options),
+            ip_options: None,
             orphan: false,
             listener: None,
             hashed: false,
@@ -498,6 +502,19 @@ impl Tcb {
             rcv_ooopack: 0,
             chronograph: Chronograph::default(),
         }
+    }
+
+    /// Takes over the options of IP that the socket was given; tells whether they are others than
+    /// before.
+    pub(crate) fn take_ip_options(&mut self) -> Result<bool, SocketError> {
+        let options = IpOptions::compile(&self.ip.ip_options)?;
+        let before = core::mem::replace(&mut self.ip_options, options);
+        Ok(before != self.ip_options)
+    }
+
+    /// Where its packets are addressed to: the peer, or the first hop of a source route.
+    pub(crate) fn next_hop(&self) -> core::net::Ipv4Addr {
+        self.ip_options.as_ref().and_then(|options| options.via()).unwrap_or(self.tuple.remote)
     }
 
     /// Reads from all of the memory that a segment needs: it comes together then, and not piece by

@@ -8,3 +8,4 @@ mod odd;
 mod records;
 mod recovery;
 mod setup;
+mod start;

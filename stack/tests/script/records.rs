@@ -1,17 +1,9 @@
 //! Records (`MSG_EOR`): what is written after one shares no segment with it.
 
-use crate::harness::script;
-
-const ACCEPTED: &str = "
-    0     socket tcp ; bind 8080 ; listen 1
-    +0    < S 0:0(0) win 65535 <mss 1000,sackOK,nop,nop>
-    +0    > S. 0:0(0) ack 1 win 64240 <mss 1460,nop,nop,sackOK>
-    +.1   < . 1:1(0) ack 1 win 65535
-    +0    accept(3, ..., ...) = 4
-";
+use crate::start::{WITH_SACK, after};
 
 fn after_accept(rest: &str) {
-    script(&format!("{ACCEPTED}\n{rest}"));
+    after(WITH_SACK, rest);
 }
 
 /// Linux `tcp_skb_can_collapse_to`: and what cannot grow has nothing to wait for (Nagle).

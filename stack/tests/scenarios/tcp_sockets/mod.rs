@@ -5,6 +5,7 @@ mod accepting;
 mod binding;
 mod calls;
 mod ending;
+mod ip_options;
 mod memory;
 mod options;
 mod queues;

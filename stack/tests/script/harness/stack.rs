@@ -150,6 +150,7 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_probe_interval" => tcp.probe_interval = seconds,
         "tcp_base_mss" => tcp.base_mss = number as u16,
         "tcp_min_snd_mss" => tcp.min_snd_mss = number as u16,
+        "tcp_shrink_window" => tcp.shrink_window = on,
         "tcp_retrans_collapse" => tcp.retrans_collapse = on,
         "tcp_invalid_ratelimit" => tcp.invalid_ratelimit = Duration::from_millis(number as u64),
         "tcp_rto_max_ms" => tcp.rto_max = Duration::from_millis(number as u64),
