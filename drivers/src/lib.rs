@@ -2,7 +2,9 @@
 //!
 //! A [`device::Device`] carries Ethernet frames: a [TAP interface](tap), a
 //! [packet socket](packet_socket), one end of a [virtual pair](veth), a [capture](pcap) being
-//! replayed, and any of them while being captured. A [`runtime::Runtime`] runs stacks over devices. The [sandbox] makes a private network with the
+//! replayed, and any of them while being captured. A [`net::Net`] runs stacks over devices by itself and
+//! has sockets for programs: [`blocking`] ones shaped like those of `std::net`, and [`aio`] ones to be
+//! awaited. A [`runtime::Runtime`] runs stacks turn by turn, for who has a loop of their own. The [sandbox] makes a private network with the
 //! kernel as peer.
 //!
 //! Two stacks, one pinging the other over a virtual pair:

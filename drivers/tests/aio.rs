@@ -6,6 +6,7 @@ mod common;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use common::{PATIENCE, pattern};
 use tapping_drivers::aio::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tapping_drivers::net::{Net, Shutdown, block_on};
-use tapping_stack::Config;
+use tapping_stack::{Config, TcpState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -145,11 +146,10 @@ fn content_is_whole_whatever_is_cancelled() {
     }
 }
 
-/// Who gave up has left nothing behind: so few wakers fit that any would show.
+/// Who gave up has left nothing behind.
+#[track_caller]
 fn assert_nobody_waits(net: &Net) {
-    let waiting = net.with(|stack, _| format!("{stack:?}"));
-    let table = waiting.split("WakerTable").nth(1).expect("the table of wakers");
-    assert!(table.contains("len: 0,"), "somebody waits: {}", &table[..200]);
+    assert_eq!(net.with(|stack, _| stack.waiters()), 0);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_slow_reader_makes_the_writer_wait() {
         let (written, done) = (Arc::clone(&written), Arc::clone(&done));
         async move {
             let chunk = pattern(10_000);
-            for _ in 0..5000 {
+            for _ in 0..2000 {
                 client.write_all(&chunk).await.unwrap();
                 written.fetch_add(chunk.len(), Ordering::SeqCst);
             }
@@ -328,7 +328,7 @@ fn a_slow_reader_makes_the_writer_wait() {
         }
         total
     });
-    assert_eq!(total, 50_000_000);
+    assert_eq!(total, 20_000_000);
     writing.join().unwrap();
 }
 
@@ -347,9 +347,8 @@ fn datagrams_wait_for_room_instead_of_being_lost() {
         }
     });
     sending.join().unwrap();
-    let drops = sender.with(|stack, _| {
-        stack.snapshot().dropped(tapping_stack::stats::DropReason::TxQueueFull)
-    });
+    let drops = sender
+        .with(|stack, _| stack.snapshot().dropped(tapping_stack::stats::DropReason::TxQueueFull));
     assert_eq!(drops, 0);
     drop(to);
 }
@@ -391,7 +390,8 @@ fn a_panic_is_its_tasks_own() {
         async move { client.read_with(|_| panic!("with the lock")).await }
     });
     assert!(reading.join().unwrap_err().is_panic());
-    let caught = std::panic::catch_unwind(|| net.with(|_, _| panic!("with the stack")));
+    let with = AssertUnwindSafe(|| net.with(|_, _| -> () { panic!("with the stack") }));
+    let caught = std::panic::catch_unwind(with);
     assert!(caught.is_err());
     let mut data = [0; 4];
     block_on(client.read_exact(&mut data)).unwrap();
@@ -560,12 +560,20 @@ fn a_drain_lets_what_was_written_arrive() {
 
 #[test]
 fn a_drain_that_takes_too_long_resets() {
-    let net = net();
-    let (client, server) = block_on(connection(&net));
-    // Neither reads nor closes; the other waits for its end.
-    net.shutdown(Shutdown::Drain(Duration::from_millis(20)));
-    net.join().unwrap();
-    assert!(client.try_read(&mut [0; 8]).is_err() && server.try_read(&mut [0; 8]).is_err());
+    let [a, b] = common::net_pair();
+    let to = SocketAddr::from(([10, 1, 0, 2], 7));
+    let listener = TcpListener::bind(&b, to).unwrap();
+    let _stream = block_on(TcpStream::connect(&a, to)).unwrap();
+    let (held, _) = block_on(listener.accept()).unwrap();
+    a.shutdown(Shutdown::Drain(Duration::from_millis(20)));
+    a.join().unwrap();
+    // The other end, which never closes, is told in the end.
+    let end = Instant::now() + PATIENCE;
+    while held.tcp_info().unwrap().state != TcpState::Closed {
+        assert!(Instant::now() < end);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(held.try_write(b"x").is_err());
 }
 
 #[test]
@@ -630,13 +638,23 @@ fn a_sleeping_driver_is_rung_once() {
         net.with(|stack, _| stack.snapshot());
     }
     assert_eq!(net.rings(), before, "nothing was left for the driver");
-    // All of it in one piece, so that the driver cannot fall asleep in between.
     let id = socket.ids().next().unwrap();
-    net.with(|stack, now| {
-        for _ in 0..50 {
-            stack.send_to(now, id, to, b"x").unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        settle();
+        let before = net.rings();
+        net.with(|stack, now| {
+            for _ in 0..50 {
+                stack.send_to(now, id, to, b"x").unwrap();
+            }
+        });
+        settle();
+        let rings = net.rings() - before;
+        assert!(rings <= 1, "{rings} for one piece of work");
+        // On a machine that is busy the driver may not have fallen asleep yet.
+        if rings == 1 {
+            break;
         }
-    });
-    settle();
-    assert_eq!(net.rings(), before + 1);
+        assert!(Instant::now() < end, "it never sleeps, or is never rung");
+    }
 }

@@ -112,7 +112,7 @@ impl Builder {
     }
 
     /// SIGINT, SIGTERM, SIGHUP and SIGQUIT do not end the process, but are told to who
-    /// [awaits](Net::signal) them.
+    /// [awaits](Net::signal) them, and end [`Driver::block_on`] when nobody does.
     pub fn catch_signals(mut self) -> Self {
         self.catch_signals = true;
         self

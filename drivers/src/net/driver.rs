@@ -218,6 +218,8 @@ impl ShardLoop {
     fn run(mut self) -> io::Result<()> {
         let _here = Here::enter(&self.shared, self.index);
         while !self.ended {
+            // Of a future that was run before.
+            self.shard().executor.take_main();
             if let Err(error) = self.turn() {
                 let told = Err(io::Error::from(error.kind()));
                 self.end(&told);
@@ -279,7 +281,8 @@ impl ShardLoop {
         if self.ended {
             return Ok(());
         }
-        if busy || self.ports.iter().any(Port::has_more) {
+        let looked = self.idle_since.is_some();
+        if busy || (!looked && self.ports.iter().any(Port::has_more)) {
             self.idle_since = None;
             self.unpolled += 1;
             if self.unpolled < TURNS_BETWEEN_POLLS {
@@ -288,6 +291,12 @@ impl ShardLoop {
             return self.poll_events(Some(Duration::ZERO));
         }
         if self.looks_on() {
+            // Devices are asked themselves, and now and then everything else.
+            self.ports.iter_mut().for_each(Port::look);
+            self.unpolled += 1;
+            if self.unpolled < TURNS_BETWEEN_POLLS {
+                return Ok(());
+            }
             return self.poll_events(Some(Duration::ZERO));
         }
         self.sleep()
@@ -464,6 +473,7 @@ impl ShardLoop {
         };
         self.shard().bell().get_up();
         self.fresh = true;
+        self.idle_since = None;
         result
     }
 

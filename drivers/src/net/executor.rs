@@ -190,7 +190,7 @@ impl<F: Future> Future for Contained<F> {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(panic) => Poll::Ready(Err(JoinError(Some(panic)))),
+            Err(panic) => Poll::Ready(Err(JoinError(Some(Mutex::new(panic))))),
         }
     }
 }
@@ -253,7 +253,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// Why a task has no result.
 #[derive(thiserror::Error)]
 #[error("{}", if .0.is_some() { "the task panicked" } else { "the task was ended" })]
-pub struct JoinError(Option<Box<dyn Any + Send>>);
+pub struct JoinError(Option<Mutex<Box<dyn Any + Send>>>);
 
 impl JoinError {
     /// Whether it panicked, instead of being ended.
@@ -263,7 +263,7 @@ impl JoinError {
 
     /// What it panicked with.
     pub fn into_panic(self) -> Option<Box<dyn Any + Send>> {
-        self.0
+        self.0.map(Mutex::into_inner)
     }
 }
 

@@ -235,11 +235,8 @@ impl KernelPing {
 
 /// Two stacks over a virtual pair, 10.1.0.1 and 10.1.0.2, each with a thread of its own.
 pub fn net_pair() -> [Net; 2] {
-    let config = |n| DeviceConfig {
-        name: format!("veth{n}"),
-        mac: MacAddr([2, 0, 0, 0, 1, n]),
-        mtu: 1500,
-    };
+    let config =
+        |n| DeviceConfig { name: format!("veth{n}"), mac: MacAddr([2, 0, 0, 0, 1, n]), mtu: 1500 };
     let (a, b) = veth::channel_pair(config(1), config(2)).unwrap();
     [(1, a), (2, b)].map(|(n, device)| {
         let address = format!("10.1.0.{n}/24").parse().unwrap();
