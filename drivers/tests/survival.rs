@@ -19,7 +19,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tapping_drivers::netlink::Netlink;
 use tapping_drivers::packet_socket::PacketSocket;
 use tapping_drivers::sandbox::SandboxKind;
-use tapping_drivers::testing::in_namespace;
+use tapping_drivers::testing::{in_namespace, set_socket_option};
 use tapping_stack::stats::DropReason;
 use tapping_stack::{SocketError, SocketId, Stack, TcpState};
 
@@ -313,6 +313,9 @@ fn a_full_queue(limit: u32) {
 
     let receiver = UdpSocket::bind((HOST_ADDR, 7)).unwrap();
     receiver.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    // All of it fits, however late the receiver is.
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE);
+    set_socket_option(&receiver, level, name, 4 << 20).unwrap();
     let receiving = thread::spawn(move || {
         let mut buffer = [0; 2000];
         let mut received = Vec::new();
@@ -379,7 +382,8 @@ fn signals_interrupt_every_call() {
     });
 }
 
-/// What was acknowledged while the process was stopped is not sent again when it goes on.
+/// No retransmission timer runs for what was acknowledged while the process was stopped. (A loss
+/// probe may come on a machine so busy that the loop stands still between two frames.)
 #[test]
 fn the_process_is_stopped_for_a_while() {
     in_namespace(|| {
@@ -398,12 +402,13 @@ fn the_process_is_stopped_for_a_while() {
             }
             assert_eq!(close(&mut host, id, peer), len);
             let snapshot = host.stack().snapshot();
-            assert_eq!(snapshot.tcp.retrans_segs, 0, "{:#?}", snapshot.tcp_ext);
+            assert_eq!(snapshot.tcp_ext.tcp_timeouts, 0, "{:#?}", snapshot.tcp_ext);
         });
     });
 }
 
-/// The same when the caller stays away, with an answer on its way for certain.
+/// The same when the caller stays away, with one answer on its way for certain: a probe for that waits
+/// as long as the timer.
 #[test]
 fn the_caller_is_away_for_a_while() {
     in_namespace(|| {
