@@ -125,7 +125,7 @@ impl Client {
             role: ROLE,
             params,
             control,
-            streams,
+            streams: &streams,
             report,
             interval,
             idle,

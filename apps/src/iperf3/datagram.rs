@@ -20,11 +20,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// Bytes of a header.
-    pub fn len(wide: bool) -> usize {
-        if wide { 16 } else { 12 }
-    }
-
     /// Writes it to the start of a datagram, with a counter of 64 bits if `wide`.
     pub fn write(self, datagram: &mut [u8], wide: bool) {
         let seconds = (self.sent_us / 1_000_000) as u32;
@@ -101,8 +96,7 @@ mod tests {
         assert_eq!(datagram[16..], [0xaa; 4]);
         header.write(&mut datagram, false);
         assert_eq!(Header::read(&datagram, false).unwrap().number, 7);
-        for wide in [false, true] {
-            let len = Header::len(wide);
+        for (wide, len) in [(false, 12), (true, 16)] {
             assert!(Header::read(&datagram[..len], wide).is_some());
             assert!((0..len).all(|len| Header::read(&datagram[..len], wide).is_none()));
         }

@@ -156,7 +156,9 @@ impl Server {
         report: &mut dyn Report,
         interrupt: &mut Interrupt,
     ) -> Result<(), Fault> {
-        let result = self.lead(guest, report, interrupt).await;
+        // They end when the client knows why.
+        let mut streams = Vec::new();
+        let result = self.lead(guest, report, interrupt, &mut streams).await;
         let Err(fault) = &result else { return result };
         let control = &guest.control;
         let farewell = async {
@@ -182,6 +184,7 @@ impl Server {
         guest: &Guest,
         report: &mut dyn Report,
         interrupt: &mut Interrupt,
+        streams: &mut Vec<DataStream>,
     ) -> Result<(), Fault> {
         const ROLE: Role = Role::Server;
         let (net, control) = (&self.net, &guest.control);
@@ -195,9 +198,9 @@ impl Server {
         let opening = Opening { role: ROLE, params: &params, host, port, cookie, mss, unix };
         report.opened(&opening).map_err(Fault::Output)?;
 
-        let streams = self.streams(control, &params, guest.peer.ip());
-        let streams = heeding(control, ROLE, None, streams);
-        let (streams, _) = step(net, interrupt, ROLE, "open the streams", streams).await?;
+        let opened = self.streams(control, &params, guest.peer.ip());
+        let opened = heeding(control, ROLE, None, opened);
+        (*streams, _) = step(net, interrupt, ROLE, "open the streams", opened).await?;
         let infos: Vec<StreamInfo> = streams.iter().map(|stream| stream.info).collect();
         report.connected(&infos, options::buffers(&params)).map_err(Fault::Output)?;
         control.send_state(State::TestStart).await?;
@@ -208,7 +211,7 @@ impl Server {
             role: ROLE,
             params,
             control,
-            streams,
+            streams: &*streams,
             report,
             interval,
             idle,
@@ -216,6 +219,7 @@ impl Server {
         };
         let ran = session.run().await?;
 
+        streams.clear();
         control.send_state(State::ExchangeResults).await?;
         let results = read_results(control);
         let remote = step(net, interrupt, ROLE, "send its results", results).await?;

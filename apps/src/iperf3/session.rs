@@ -47,7 +47,7 @@ pub struct Session<'a> {
     /// The control connection.
     pub control: &'a Connection,
     /// The streams.
-    pub streams: Vec<DataStream>,
+    pub streams: &'a [DataStream],
     /// Where it is shown.
     pub report: &'a mut dyn Report,
     /// How often.
@@ -85,7 +85,7 @@ impl Session<'_> {
         let infos: Vec<StreamInfo> = self.streams.iter().map(|stream| stream.info).collect();
         let start = self.net.clock().now();
         let mut meter = Meter::new(self.role, self.params, &infos, Duration::ZERO);
-        let mut tasks = data::start(self.net, self.params, &self.streams, &flow);
+        let mut tasks = data::start(self.net, self.params, self.streams, &flow);
         let result = self.lead(&flow, &mut meter, start).await;
         tasks.stop();
         if self.role == Role::Server && result.is_ok() {
@@ -112,7 +112,7 @@ impl Session<'_> {
             Role::Client => Needs::of(self.params),
             Role::Server => Needs::NOTHING,
         };
-        let mut watch = Watch::new(self.role, self.params, &self.streams, self.idle);
+        let mut watch = Watch::new(self.role, self.params, self.streams, self.idle);
         loop {
             let now = self.net.clock().now() - start;
             while let Some(due) = timeline.due(now) {
