@@ -110,7 +110,7 @@ fn flows_come_by_the_queue_that_is_said() {
             let remote = SocketAddrV4::new(HOST_ADDR, socket.local_addr().unwrap().port());
             let local = SocketAddrV4::new(OUR_ADDR, 5000 + n as u16);
             socket.connect(local).unwrap();
-            let mut come = |queues: &mut [Tap]| {
+            let come = |queues: &mut [Tap]| {
                 socket.send(b"data").unwrap();
                 let wanted = (remote.port(), local.port());
                 next(queues, |frame| ports(frame).filter(|ports| *ports == wanted)).0

@@ -5,9 +5,10 @@ mod common;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use common::{HOST_ADDR, Host, OUR_ADDR, over_both_devices, pattern};
+use common::{HOST_ADDR, Host, OUR_ADDR, over_both_devices, pattern, sandbox};
 use tapping_drivers::error::io_error;
-use tapping_drivers::sandbox::Sandbox;
+use tapping_drivers::sandbox::{Sandbox, SandboxKind};
+use tapping_drivers::testing::{in_namespace, set_socket_option, skip};
 use tapping_stack::socket::PacketInfo;
 use tapping_stack::{Packet, SocketId, Stack};
 
@@ -21,6 +22,43 @@ over_both_devices! {
     we_refuse_and_the_kernel_is_told
     a_broadcast_reaches_both
     connected_sockets_talk_to_each_other_only
+}
+
+/// What the kernel's socket sends as one and leaves to the device to cut (`UDP_SEGMENT`, udp(7)).
+#[test]
+fn datagrams_that_were_sent_together_come_apart() {
+    const UDP_SEGMENT: i32 = 103;
+    const SOL_UDP: i32 = 17;
+    in_namespace(|| {
+        let Some(sandbox) = sandbox(SandboxKind::Tap, true, 1500) else { return };
+        if !sandbox.offloads.is_some_and(|offloads| offloads.uso) {
+            return skip("no UDP segmentation offload here");
+        }
+        let mut host = Host::new(sandbox.device, SUBNET);
+        let socket = ours(&mut host, 4000);
+        let peer = kernel(HOST_ADDR, 5000);
+        set_socket_option(&peer, SOL_UDP, UDP_SEGMENT, 1000).unwrap();
+        // Address resolution is done with before.
+        host.ping(HOST_ADDR, 1, b"hello");
+        let frames = |host: &mut Host| {
+            let link = host.link;
+            let snapshot = host.stack().snapshot();
+            snapshot.links.iter().find(|(id, ..)| *id == link).unwrap().2.rx_packets
+        };
+        let before = frames(&mut host);
+        for len in [1, 1000, 1001, 10_500, 60_000] {
+            let data = pattern(len);
+            peer.send_to(&data, (OUR_ADDR, 4000)).unwrap();
+            for expected in data.chunks(1000) {
+                let packet = host.turn_until(|stack| stack.recv(socket));
+                let (received, info) = own(host.stack(), packet);
+                assert_eq!(info.source, (HOST_ADDR, 5000).into());
+                assert!(received == expected, "{} bytes came otherwise", expected.len());
+            }
+        }
+        assert_eq!(frames(&mut host) - before, 5, "one frame for each call");
+        assert_eq!(host.stack().snapshot().udp.in_datagrams, 1 + 1 + 2 + 11 + 60);
+    });
 }
 
 /// A socket of the kernel's that does not block.

@@ -56,8 +56,12 @@ pub mod action {
     pub const STACK: u8 = 21;
     /// A frame is sent as it is.
     pub const SEND_FRAME: u8 = 22;
+    /// Frames for a link gather, or arrive as one batch.
+    pub const BATCH: u8 = 23;
+    /// A socket joins or leaves a group, or chooses sources.
+    pub const GROUPS: u8 = 24;
     /// How many there are.
-    pub const COUNT: u8 = 23;
+    pub const COUNT: u8 = 25;
 }
 
 /// What a stack is like before the first action.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tapping_stack::event::{Event, Observer};
 use tapping_stack::filter::hook::{HookId, HookPoint};
+use tapping_stack::igmp::{FilterMode, SourceFilter};
 use tapping_stack::interface::ReversePathFilter;
 use tapping_stack::neigh::NudState;
 use tapping_stack::route::{Route, RouteSelector};
@@ -27,6 +28,8 @@ use crate::frames::{self, GATEWAY, MACS, OWN, address, mac_of, socket_address};
 use crate::hooks::FuzzHook;
 use crate::script::{Input, Setup, action};
 
+/// Frames that arrive together at most.
+const MAX_BATCH: usize = 8;
 /// Bytes that a run with small limits may take: the queues, pools, sockets and waiting packets of
 /// [`small_limits`], full of the largest packets, and a datagram in the smallest fragments.
 const MEMORY_LIMIT: u64 = 16 << 20;
@@ -88,6 +91,8 @@ struct World {
     mtus: [usize; 2],
     /// The last frame sent, and by which link.
     sent: Option<(usize, Vec<u8>)>,
+    /// What gathers for a link, to arrive together.
+    batches: [Option<Vec<Packet>>; 2],
     /// Crossing the cable.
     crossing: Vec<(usize, Vec<u8>)>,
     before: Snapshot,
@@ -196,6 +201,7 @@ impl World {
             held: [false; 2],
             mtus,
             sent: None,
+            batches: [None, None],
             crossing: Vec::new(),
             drops_seen,
             digest: DefaultHasher::new(),
@@ -271,6 +277,12 @@ impl World {
                 _ => self.asleep = input.bool(),
             },
             action::STACK => self.change_stack(input),
+            action::BATCH => {
+                let link = link(input);
+                self.deliver_batch(link);
+                self.batches[link] = input.bool().then(Vec::new);
+            }
+            action::GROUPS => self.change_groups(input),
             _ => {
                 let link = link(input);
                 let mut frame = self.stack.take_buffer(0);
@@ -286,7 +298,22 @@ impl World {
     fn receive(&mut self, link: usize, frame: &[u8]) {
         let mut packet = self.stack.take_buffer(frame.len());
         packet.put_slice(frame);
-        self.stack.handle_frame(self.now, self.links[link], packet);
+        match &mut self.batches[link] {
+            Some(batch) => {
+                batch.push(packet);
+                if batch.len() == MAX_BATCH {
+                    self.deliver_batch(link);
+                }
+            }
+            None => self.stack.handle_frame(self.now, self.links[link], packet),
+        }
+    }
+
+    /// What has gathered for a link arrives.
+    fn deliver_batch(&mut self, link: usize) {
+        if let Some(batch) = self.batches[link].take() {
+            self.stack.handle_frames(self.now, self.links[link], batch);
+        }
     }
 
     fn wait(&mut self, span: Duration) {
@@ -311,6 +338,7 @@ impl World {
     /// What happens when nothing arrives any more: all fragments are given up.
     fn end(&mut self) {
         (self.asleep, self.held) = (false, [false; 2]);
+        [0, 1].map(|link| self.deliver_batch(link));
         let patience = self.stack.config().ipv4.reassembly.timeout;
         self.wait(patience + Duration::from_secs(1));
         self.settle();
@@ -533,6 +561,35 @@ impl World {
                 self.stack.close(self.now, socket)
             }
         };
+    }
+
+    fn change_groups(&mut self, input: &mut Input<'_>) {
+        let Some(socket) = self.socket(input) else { return };
+        let kind = input.u8();
+        let group = IpAddr::V4(match input.u8() {
+            n @ 0..240 => Ipv4Addr::new(239, 1, 1, n % 4),
+            _ => address(input),
+        });
+        let link = (kind & 128 != 0).then(|| self.links[link(input)]);
+        let source = IpAddr::V4(address(input));
+        let (stack, now) = (&mut self.stack, self.now);
+        // Refusals are part of it.
+        let _ = match kind % 8 {
+            0 | 1 => stack.join_multicast(now, socket, group, link),
+            2 => stack.leave_multicast(now, socket, group, link),
+            3 => stack.join_multicast_source(now, socket, group, source, link),
+            4 => stack.leave_multicast_source(now, socket, group, source, link),
+            5 => stack.block_multicast_source(now, socket, group, source, link),
+            6 => stack.unblock_multicast_source(now, socket, group, source, link),
+            _ => {
+                let mode = if input.bool() { FilterMode::Include } else { FilterMode::Exclude };
+                let sources = (0..input.u8() % 4).map(|_| address(input)).collect();
+                let filter = SourceFilter { mode, sources };
+                stack.set_multicast_filter(now, socket, group, link, filter)
+            }
+        };
+        let held = stack.multicast_memberships(socket).expect("it is open").count();
+        assert!(held <= stack.config().igmp.max_memberships);
     }
 
     fn change_link(&mut self, input: &mut Input<'_>) {

@@ -5,7 +5,9 @@ use core::time::Duration;
 pub use crate::icmp::ratelimit::RateLimitConfig;
 pub use crate::ipv4::reassembly::ReassemblyConfig;
 pub use crate::route::exceptions::ExceptionsConfig;
-pub use crate::tcp::config::{BufferSizes, EcnMode, SynCookies, TcpConfig, TimeWaitReuse};
+pub use crate::tcp::config::{
+    BufferSizes, EcnMode, MtuProbing, SynCookies, TcpConfig, TimeWaitReuse,
+};
 
 /// Settings of one stack. `Config::default()` is what a freshly booted Linux has, forwarding off.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,6 +19,15 @@ pub enum PmtuDiscovery {
     Probe,
 }
 
+/// The end of a source route (RFC 791 §3.1).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SourceRoute {
+    /// Where the packet goes in the end.
+    pub(crate) dst: Ipv4Addr,
+    /// The first hop must be a neighbour.
+    pub(crate) strict: bool,
+}
+
 /// Where a packet should go and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flow<'a> {
@@ -37,6 +46,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) pmtu: PmtuDiscovery,
     /// IPv4 options, padded to four bytes.
     pub(crate) options: &'a [u8],
+    /// `dst` is only the first hop of a source route, which is in the options.
+    pub(crate) source_route: Option<SourceRoute>,
     pub(crate) mark: u32,
     /// Broadcast destinations are allowed (`SO_BROADCAST`).
     pub(crate) broadcast: bool,
@@ -60,6 +71,7 @@ impl<'a> Flow<'a> {
             link: None,
             pmtu: PmtuDiscovery::Dont,
             options: &[],
+            source_route: None,
             mark: 0,
             broadcast: false,
             ident: None,

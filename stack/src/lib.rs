@@ -134,7 +134,8 @@
 //!   malformed ones in any packet to it.
 //! - An error about malformed options quotes them as they came. Linux has by then filled in those
 //!   before the fault, and has cleared what is behind their end.
-//! - Nothing travels back along a source route; Linux sends errors about malformed ones so.
+//! - Connections may have a source route, or be answered along one; no error travels back along one,
+//!   nor do datagrams, and resets go the direct way.
 //! - Commercial security options are passed over; Linux with NetLabel looks into them.
 //! - An error about a UDP datagram quotes what is behind it in the IP packet, too.
 //! - Timestamp requests shorter than RFC 792 has them are malformed; Linux answers from 12 bytes on.
@@ -154,12 +155,10 @@
 //!   the data of one that it predicted.
 //! - A timestamp before the last one is old, by a tick, too (RFC 7323 §5.3).
 //! - What is beyond the window is cut off (RFC 9293 §3.10.7.4); Linux may keep it.
-//! - Urgent data stays in the stream, and reading does not stop before it (RFC 6093 §6).
 //! - SACK blocks tell of all that waits, however many holes there are; Linux forgets the fifth.
 //! - An ICMP error must quote what is in flight (RFC 5927 §4.1); to Linux the next number is as good.
 //! - Slow start ends by HyStart++ (RFC 9406); Linux has its predecessor.
 //! - Nothing about a peer outlives its connections (Linux `tcp_metrics`).
-//! - Path MTU discovery by probing goes as far as detecting black holes (`tcp_mtu_probing` = 1).
 //! - A send buffer counts the bytes in it; Linux counts the memory that they take.
 //! - Ephemeral ports are never shared; Linux shares those of UDP among sockets with `SO_REUSEADDR`.
 //! - Ports below 1024 are for everybody.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tapping_stack::tcp::cc::CongestionAlgorithm;
 
+use super::control::ControlArgs;
 use super::{NetworkArgs, values};
 use crate::iperf3::params::{
     MAX_BLOCK, MAX_BURST, MAX_MSS, MAX_OMIT, MAX_PACING_TIMER, MAX_STREAMS, MAX_TIME, MAX_WINDOW,
@@ -148,6 +149,8 @@ pub struct Iperf3Args {
     #[arg(short = '4', long = "version4")]
     pub ipv4: bool,
 
+    #[command(flatten)]
+    pub control: ControlArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
 }

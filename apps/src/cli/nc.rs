@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::NetworkArgs;
+use super::control::ControlArgs;
 use super::values;
 
 /// `tapping nc`.
@@ -61,6 +62,8 @@ pub struct NcArgs {
     #[arg(short = 'p', value_name = "PORT", value_parser = values::port, allow_negative_numbers = true, conflicts_with = "listen")]
     pub source_port: Option<u16>,
 
+    #[command(flatten)]
+    pub control: ControlArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
 }

@@ -30,6 +30,7 @@ enter the network: -v says how.
 
 Examples:
   tapping serve --http 80=. --exec curl -s http://10.0.0.2/
+  tapping serve --iperf3 --exec iperf3 -c 10.0.0.2
   tapping serve --tap tap0 --host-addr 10.0.0.1/24 --tcp-echo 7 --udp-echo 7 --http 80=/srv
 
 Exit status: 0 after a signal, that of COMMAND with --exec, 1 when a service could not be set up,
@@ -51,6 +52,9 @@ pub struct ServeArgs {
     /// Serve the files below DIR by HTTP, or without DIR one small page
     #[arg(long, value_name = "PORT[=DIR]", value_parser = values::http_service, allow_negative_numbers = true)]
     pub http: Vec<HttpService>,
+    /// Be an iperf3 server, on port 5201 unless told otherwise
+    #[arg(long, value_name = "PORT", value_parser = values::port, num_args = 0..=1, default_missing_value = "5201", allow_negative_numbers = true)]
+    pub iperf3: Option<u16>,
     /// Connections that each service has at once; more are refused
     #[arg(long, value_name = "COUNT", value_parser = values::connections, default_value = "16384", allow_negative_numbers = true, help_heading = "Serve options")]
     pub max_connections: usize,

@@ -67,6 +67,7 @@ fn the_network_options_go_with_every_subcommand() {
         "arping 10.1.0.1",
         "trace 10.1.0.1",
         "tcping 10.1.0.1",
+        "iperf3 -c 10.1.0.1",
         "serve --http 80",
         "nc 10.1.0.1 80",
         "http GET http://10.1.0.1/",

@@ -16,7 +16,7 @@ mod server;
 mod tests;
 
 pub use answer::Source;
-pub use client::{Client, STACK_VARIABLE};
+pub use client::Client;
 #[cfg(test)]
 pub use convert::groups;
 pub use server::Server;

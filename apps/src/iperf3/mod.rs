@@ -5,7 +5,6 @@
 //! apart: messages in [`params`] and [`results`], counting in [`meter`], [`pacing`], what is due
 //! when in [`timeline`], and what is shown in [`report`].
 
-mod attach;
 mod client;
 mod control;
 mod cpu;
@@ -28,14 +27,14 @@ pub mod units;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tapping_drivers::net::{Finished, Net};
+use tapping_drivers::net::Net;
 use tapping_drivers::random;
 
 use crate::cli::iperf3::Iperf3Args;
 use crate::failure::{Failure, Stop, say};
 use crate::names;
+use crate::network::Online;
 use crate::plan::Plan;
-use attach::Host;
 use client::Client;
 use fault::Fault;
 use params::{DEFAULT_BLOCK, DEFAULT_UDP_RATE, Direction, Params, Protocol, Until};
@@ -78,53 +77,67 @@ fn run_client(args: &Iperf3Args, host: &str) -> Result<u8, Stop> {
         first_port: args.cport,
         cookie: cookie().map_err(|error| Failure::new(format_args!("no randomness: {error}")))?,
     };
-    let mut host = Host::open(&plan)?;
-    let serving = host.peer.as_ref().map(|peer| serve_peer(peer, args.port)).transpose()?;
+    let mut online = Online::open(&plan)?;
+    let net = online.net().clone();
+    // Nobody else would answer there.
+    if let Some(peer) = online.peer() {
+        serve(peer, args.port, Box::pin(std::future::pending())).map_err(Failure::new)?;
+    }
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &net)?;
     let mut report = report(args.json, args.format.unwrap_or_default());
-    let interrupt = interrupt(&host.net);
-    let net = host.net.clone();
-    let test = client.run(&net, &mut *report, interrupt);
-    let result = host.driver.block_on(test);
-    drop(serving);
+    let result = online.block_on(client.run(&net, &mut *report, interrupt(&net)))?;
     finish(result, |fault| report.failed(&Failure::new(fault).0))
 }
 
 fn run_server(args: &Iperf3Args) -> Result<u8, Stop> {
     let plan = Plan::new(&args.network)?;
-    let mut host = Host::open(&plan)?;
+    let mut online = Online::open(&plan)?;
+    let net = online.net().clone();
     let options = Options {
         port: args.port,
         interval: interval(args),
         one_off: args.one_off,
         idle: args.rcv_timeout,
     };
-    let port = args.port;
-    let server = match Server::bind(&host.net, options) {
-        Ok(server) => server,
-        Err(error) => {
-            let why = Failure::new(error);
-            say(format_args!("tapping: unable to listen on port {port}: {why}"));
-            return Ok(FAILED);
-        }
-    };
+    let server = Server::bind(&net, options).map_err(|error| {
+        let port = args.port;
+        Stop::Refused(Failure::new(format_args!("unable to listen on port {port}: {error}")))
+    })?;
+    let control = args.control.control.as_ref();
+    let _control = crate::control::serve(control, "iperf3", &net)?;
     let mut console = Terminal { json: args.json, unit: args.format.unwrap_or_default() };
-    let serving = server.run(&mut console, interrupt(&host.net));
-    let result = host.driver.block_on(serving);
+    let result = online.block_on(server.run(&mut console, interrupt(&net)))?;
     // Faults of tests have been told.
-    finish(result, |fault| Ok(!matches!(fault, Fault::Interrupted(_))))
+    finish(result, |_| Ok(true))
 }
 
-/// The exit status of a run. `tell` tells a fault where it is to be told, or does not.
+/// Makes tests with whoever comes to this port, in a task of its own, until `interrupt`. What goes
+/// wrong with them is logged.
+///
+/// # Errors
+/// Those of bind(2) and listen(2).
+pub fn serve(net: &Net, port: u16, interrupt: Interrupt) -> io::Result<()> {
+    let options = Options { port, interval: None, one_off: false, idle: DEFAULT_IDLE };
+    let server = Server::bind(net, options)?;
+    drop(net.spawn(async move {
+        let _ = server.run(&mut Journal, interrupt).await;
+    }));
+    Ok(())
+}
+
+/// How long a receiver waits for data.
+const DEFAULT_IDLE: Duration = Duration::from_secs(120);
+
+/// The exit status of a test. `tell` tells a fault where it is to be told, or does not.
 fn finish(
-    result: io::Result<Finished<Result<(), Fault>>>,
+    result: Result<(), Fault>,
     tell: impl FnOnce(&Fault) -> io::Result<bool>,
 ) -> Result<u8, Stop> {
     let fault = match result {
-        Ok(Finished::Done(Ok(()))) => return Ok(0),
-        Ok(Finished::Done(Err(Fault::Output(error)))) => return Err(error.into()),
-        Ok(Finished::Done(Err(fault))) => fault,
-        Ok(Finished::Signal(_)) => return Ok(FAILED),
-        Err(error) => return Err(Failure::new(error).into()),
+        Ok(()) => return Ok(0),
+        Err(Fault::Output(error)) => return Err(error.into()),
+        Err(fault) => fault,
     };
     if !tell(&fault)? {
         say(format_args!("tapping: {}", Failure::new(fault)));
@@ -226,10 +239,10 @@ impl Console for Terminal {
     }
 }
 
-/// Shows nothing.
-struct Silence;
+/// A server beside others: it shows nothing, but what went wrong is logged.
+struct Journal;
 
-impl Console for Silence {
+impl Console for Journal {
     fn listening(&mut self, _: u16, _: u64) -> io::Result<()> {
         Ok(())
     }
@@ -238,17 +251,9 @@ impl Console for Silence {
         Box::new(Text::new(io::sink(), RateUnit::default()))
     }
 
-    fn failed(&mut self, _: &Fault) {}
-}
-
-/// The built-in peer answers to a client at its other end.
-fn serve_peer(peer: &Net, port: u16) -> Result<tapping_drivers::net::JoinHandle<()>, Failure> {
-    let idle = Duration::from_secs(120);
-    let options = Options { port, interval: None, one_off: false, idle };
-    let server = Server::bind(peer, options).map_err(Failure::new)?;
-    Ok(peer.spawn(async move {
-        let _ = server.run(&mut Silence, Box::pin(std::future::pending())).await;
-    }))
+    fn failed(&mut self, fault: &Fault) {
+        tracing::warn!("iperf3: {fault}");
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ use super::session::{
 const GREETING: Duration = Duration::from_secs(10);
 /// The most connections that have not said so yet.
 const MAX_GREETING: usize = 512;
+/// How long a client may take to notice that its test is over.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long to wait when no connection can be accepted.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -156,17 +158,22 @@ impl Server {
     ) -> Result<(), Fault> {
         let result = self.lead(guest, report, interrupt).await;
         let Err(fault) = &result else { return result };
-        // The client may be gone, or not listen; nobody waits for it long.
         let control = &guest.control;
         let farewell = async {
             if let Fault::Interrupted(_) = fault {
-                return control.send_state(State::ServerTerminate).await;
+                control.send_state(State::ServerTerminate).await?;
+            } else if let Some(error) = fault.server_error() {
+                control.send_state(State::ServerError).await?;
+                control.write(&error.to_bytes()).await?;
+            } else {
+                return Ok(());
             }
-            let Some(error) = fault.server_error() else { return Ok(()) };
-            control.send_state(State::ServerError).await?;
-            control.write(&error.to_bytes()).await
+            // It is lost if this end is gone before the client has read it.
+            while control.state().await? != State::IperfDone {}
+            control.state().await.map(|_| ())
         };
-        let _ = self.net.timeout(Duration::from_secs(1), farewell).await;
+        // The client may be gone, or not listen; nobody waits for it long.
+        let _ = self.net.timeout(FAREWELL, farewell).await;
         result
     }
 

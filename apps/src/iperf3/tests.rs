@@ -21,7 +21,7 @@ use super::report::Report;
 use super::report::json::Json;
 use super::server::{Console, Options, Server};
 use super::session::Interrupt;
-use super::{Silence, protocol};
+use super::{Journal, protocol};
 
 /// Two hosts, 10.1.0.1 and 10.1.0.2.
 fn hosts() -> [Net; 2] {
@@ -54,7 +54,7 @@ impl Console for Faults {
     }
 
     fn report(&mut self) -> Box<dyn Report> {
-        Silence.report()
+        Journal.report()
     }
 
     fn failed(&mut self, fault: &Fault) {
@@ -377,7 +377,7 @@ fn a_client_that_is_interrupted_says_so() {
     let client = client(Params { until: Until::Time(60), ..Params::default() });
     let net = a.clone();
     let interrupt = Box::pin(async move { net.sleep(Duration::from_millis(100)).await });
-    let mut report = Silence.report();
+    let mut report = Journal.report();
     let fault = block_on(client.run(&a, &mut *report, interrupt)).unwrap_err();
     assert!(matches!(fault, Fault::Interrupted(Role::Client)), "{fault}");
     let fault = block_on(serving).unwrap().unwrap_err();

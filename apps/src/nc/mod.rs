@@ -11,6 +11,7 @@ use tapping_drivers::aio::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tapping_drivers::net::Net;
 
 use crate::cli::nc::NcArgs;
+use crate::control;
 use crate::failure::{Failure, Stop, say};
 use crate::names::{self, Names};
 use crate::network::Online;
@@ -53,6 +54,9 @@ pub fn run(args: &NcArgs) -> Result<u8, Stop> {
     }
     let addr = target.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |target| target.addr);
     let net = online.net().clone();
+    // Who only connects is soon gone.
+    let control = args.listen.then_some(args.control.control.as_ref());
+    let _control = control.map(|control| control::serve(control, "nc", &net)).transpose()?;
     let cat = Cat { args, net: net.clone(), addr, verbose: args.network.verbose > 0 };
     online.block_on(async {
         let end = match (args.listen, args.scan) {

@@ -25,7 +25,7 @@ pub async fn tcp(stream: TcpStream) -> io::Result<()> {
     let mut waits_for = Interest::Read;
     loop {
         match waits_for {
-            Interest::Read => stream.readable().await?,
+            Interest::Read | Interest::Priority => stream.readable().await?,
             Interest::Write => stream.writable().await?,
         }
         match net.with_shard(shard, |stack, now| relay(stack, now, id)).map_err(error)? {

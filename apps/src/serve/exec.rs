@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 
 use blocking::unblock;
 use rustix::process::{Pid, Signal, kill_process};
 use tapping_drivers::net::Net;
 
+use crate::control::STACK_VARIABLE;
 use crate::failure::Failure;
 
 /// A command that runs.
@@ -17,11 +19,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a command, if there is one.
-    pub fn start(words: &[OsString]) -> Result<Option<Self>, Failure> {
+    /// Starts a command, if there is one; `control` is where it can ask the stack about itself.
+    pub fn start(words: &[OsString], control: Option<&Path>) -> Result<Option<Self>, Failure> {
         let Some((program, args)) = words.split_first() else { return Ok(None) };
         let name = program.to_string_lossy().into_owned();
-        match Command::new(program).args(args).spawn() {
+        let mut command = Command::new(program);
+        command.args(args);
+        match control {
+            Some(path) => command.env(STACK_VARIABLE, path),
+            None => command.env_remove(STACK_VARIABLE),
+        };
+        match command.spawn() {
             Ok(child) => Ok(Some(Program { name, child })),
             Err(error) => Err(Failure::new(format_args!("cannot run {name}: {error}"))),
         }

@@ -23,6 +23,7 @@ use tapping_drivers::net::{Net, Shutdown};
 use crate::cli::serve::{HttpService, ServeArgs};
 use crate::control;
 use crate::failure::{Failure, Stop, say};
+use crate::iperf3;
 use crate::network::Online;
 use crate::plan::Plan;
 use exec::Program;
@@ -38,7 +39,7 @@ const RETRY: Duration = Duration::from_millis(100);
 pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
     let plan = Plan::new(&args.network)?;
     let services = Service::all(args)?;
-    if services.is_empty() {
+    if services.is_empty() && args.iperf3.is_none() {
         let what = "there is nothing to serve; name a service, such as --http 80";
         return Err(Failure(what.into()).into());
     }
@@ -52,8 +53,11 @@ pub fn run(args: &ServeArgs) -> Result<u8, Stop> {
     }
     let net = online.net().clone();
     let server = Server::start(&net, &services, args.max_connections)?;
+    if let Some(port) = args.iperf3 {
+        server.start_iperf3(&net, port)?;
+    }
     let control = control::serve(args.control.control.as_ref(), "serve", &net)?;
-    let program = Program::start(&args.exec)?;
+    let program = Program::start(&args.exec, control.as_ref().map(|control| control.path()))?;
     if program.is_none() {
         let mut out = io::stdout().lock();
         writeln!(out, "ready {}", plan.addr.addr())?;
@@ -160,6 +164,7 @@ impl Service {
 struct Server {
     /// Closed when they are to stop.
     stop: Sender<Infallible>,
+    stopped: Receiver<Infallible>,
     /// Closed when the last task is over that others should wait for.
     over: Receiver<Infallible>,
 }
@@ -190,12 +195,18 @@ impl Server {
                 Service::UdpEcho(_) => start_udp(net, addr),
                 _ => start_tcp(net, addr, &share),
             };
-            started.map_err(|error| {
-                let (protocol, port) = (service.protocol(), service.port());
-                Stop::Refused(Failure::new(format_args!("{protocol} port {port}: {error}")))
-            })?;
+            started.map_err(|error| refused(service.protocol(), service.port(), error))?;
         }
-        Ok(Server { stop, over })
+        Ok(Server { stop, stopped, over })
+    }
+
+    /// Makes tests with clients of iperf3. One that runs in the end is told so.
+    fn start_iperf3(&self, net: &Net, port: u16) -> Result<(), Stop> {
+        let stopped = self.stopped.clone();
+        let interrupt = Box::pin(async move {
+            let _ = stopped.recv().await;
+        });
+        iperf3::serve(net, port, interrupt).map_err(|error| refused("TCP", port, error))
     }
 
     /// Lets them run until their stack ends.
@@ -213,6 +224,10 @@ impl Server {
         net.shutdown(Shutdown::Drain(left));
         let _ = net.ended().await;
     }
+}
+
+fn refused(protocol: &str, port: u16, error: io::Error) -> Stop {
+    Stop::Refused(Failure::new(format_args!("{protocol} port {port}: {error}")))
 }
 
 fn start_tcp(net: &Net, addr: SocketAddr, share: &Share) -> io::Result<()> {

@@ -9,12 +9,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::{BINARY, Said};
 
 /// The programs that the suite runs, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("ping", "iputils-ping"),
     ("arping", "iputils-arping"),
     ("traceroute", "traceroute"),
     ("tshark", "tshark"),
     ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
 ];

@@ -110,7 +110,7 @@ impl TcpStream {
             return socket.act(act);
         }
         let limit = match interest {
-            Interest::Read => *patience.read.lock(),
+            Interest::Read | Interest::Priority => *patience.read.lock(),
             Interest::Write => *patience.write.lock(),
         };
         let mut waiting = Waiting::new(socket, interest);

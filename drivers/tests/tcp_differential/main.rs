@@ -14,6 +14,7 @@
 
 #![allow(clippy::needless_pass_by_value)]
 
+mod calls;
 mod closing;
 mod compare;
 mod errors;
@@ -59,6 +60,7 @@ macro_rules! groups {
 }
 
 groups! {
+    calls
     closing
     errors
     handshake

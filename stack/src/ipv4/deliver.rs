@@ -1,6 +1,5 @@
 //! Packets for this host: options, reassembly, INPUT, and the protocol above.
 
-use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::Ipv4Layer;
@@ -32,13 +31,15 @@ impl Ipv4Layer {
     pub(super) fn deliver(&mut self, core: &mut Core, mut packet: Packet) {
         // Linux udp_queue_rcv_skb: to a socket each datagram is one.
         if packet.meta.gso.is_some_and(|gso| gso.kind == GsoKind::UdpV4) {
-            let mut datagrams = Vec::new();
-            match segment::segment(packet, &mut core.pool, segment::Sums::Later, |datagram| datagrams.push(datagram)) {
-                Ok(_) => {}
+            let mut datagrams = core::mem::take(&mut self.datagrams);
+            let sums = segment::Sums::Later;
+            let cut = segment::segment(packet, &mut core.pool, sums, |piece| datagrams.push(piece));
+            if let Err(packet) = cut {
                 // A hook has made something else of it.
-                Err(packet) => return core.discard(packet, DropReason::UdpMalformed),
+                core.discard(packet, DropReason::UdpMalformed);
             }
-            datagrams.into_iter().for_each(|datagram| self.deliver(core, datagram));
+            datagrams.drain(..).for_each(|datagram| self.deliver(core, datagram));
+            self.datagrams = datagrams;
             return;
         }
         if packet.network_header_len() > ipv4::HEADER_LEN {

@@ -24,6 +24,7 @@ mod route;
 pub(crate) use output::{SendError, prepare_options};
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use crate::config::Config;
@@ -86,6 +87,8 @@ pub(crate) struct Ipv4Layer {
     egress: VecDeque<Egress>,
     /// Packets on the loopback; at most `netdev_max_backlog`.
     backlog: VecDeque<Looped>,
+    /// The datagrams of a large one being delivered; kept for its memory.
+    datagrams: Vec<Packet>,
 }
 
 impl Ipv4Layer {
@@ -97,6 +100,7 @@ impl Ipv4Layer {
             igmp: IgmpLayer::default(),
             egress: VecDeque::new(),
             backlog: VecDeque::new(),
+            datagrams: Vec::new(),
         }
     }
 

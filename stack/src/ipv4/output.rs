@@ -42,6 +42,13 @@ impl Ipv4Layer {
             Ok(route) => route,
             Err(error) => return Err(refused(core, packet, error)),
         };
+        // RFC 1812 §5.2.4.1: strictly, there is no router in between.
+        if flow.source_route.is_some_and(|route| route.strict)
+            && matches!(route.next_hop, NextHop::Unicast(hop) if hop != flow.dst)
+        {
+            let error = SocketError::HostUnreachable;
+            return Err(refused(core, packet, NoWay { error, reason: DropReason::NoRoute }));
+        }
         let header_len = ipv4::HEADER_LEN + flow.options.len();
         let len = header_len + packet.len();
         // What is cut before it meets a wire must fit it then.
@@ -73,7 +80,9 @@ impl Ipv4Layer {
         header_of(core, flow, &route, dst, id, (len, wire_len)).emit(header);
         packet.mark_network();
         packet.meta.mark = flow.mark;
-        seed_checksum(&mut packet, route.src, dst, flow.protocol, header_len);
+        // RFC 9293 §3.1: the sum is over the last address of a source route.
+        let end = flow.source_route.map_or(dst, |route| route.dst);
+        seed_checksum(&mut packet, route.src, end, flow.protocol, header_len);
         if !flow.options.is_empty() {
             options::record(core, &mut packet, route.src, options::Station::Sender);
         }

@@ -84,7 +84,8 @@ pub struct SocketOptions {
     pub broadcast: bool,
     /// `SO_BINDTODEVICE`.
     pub bind_link: Option<LinkId>,
-    /// `IP_OPTIONS`: at most 40 bytes, padded to four by the stack.
+    /// `IP_OPTIONS`: at most 40 bytes, padded to four by the stack. A source route is given as its
+    /// hops, and is for TCP only. A connection that was accepted has those of its SYN.
     pub ip_options: Vec<u8>,
     /// `SO_MARK`.
     pub mark: u32,

@@ -20,6 +20,8 @@ bitflags::bitflags! {
         const WRITE_CLOSED = 8;
         /// An error waits to be told.
         const ERROR = 16;
+        /// An urgent byte has come (`POLLPRI`, RFC 6093).
+        const PRIORITY = 32;
     }
 }
 
@@ -30,6 +32,8 @@ pub enum Interest {
     Read,
     /// To send, or to be connected.
     Write,
+    /// For an urgent byte.
+    Priority,
 }
 
 impl Readiness {
@@ -38,6 +42,7 @@ impl Readiness {
         self.intersects(match interest {
             Interest::Read => Readiness::READABLE | Readiness::READ_CLOSED | Readiness::ERROR,
             Interest::Write => Readiness::WRITABLE | Readiness::WRITE_CLOSED | Readiness::ERROR,
+            Interest::Priority => Readiness::PRIORITY | Readiness::READ_CLOSED | Readiness::ERROR,
         })
     }
 }
@@ -219,6 +224,7 @@ impl WakerTable {
         if self.len > 0 {
             self.wake_waiting(id, Interest::Read, true);
             self.wake_waiting(id, Interest::Write, true);
+            self.wake_waiting(id, Interest::Priority, true);
         }
     }
 

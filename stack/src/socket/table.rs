@@ -132,6 +132,11 @@ impl Socket {
         ready
     }
 
+    /// Bytes of the message that is received next.
+    pub(crate) fn next_len(&self) -> usize {
+        self.receive_queue.front().map_or(0, |packet| packet.len())
+    }
+
     /// Whether something waits to be received, an error included.
     pub(crate) fn is_readable(&self) -> bool {
         !self.receive_queue.is_empty() || !self.errors.is_empty()

@@ -76,7 +76,11 @@ impl Stack {
         match id.class {
             SocketClass::Datagram => Ok(&mut self.core.sockets.get_mut(id)?.options),
             SocketClass::Tcp => Ok(match self.core.tcp.sockets.get_mut(id)? {
-                TcpSocket::Connection(tcb) => tcb.ip.to_mut(),
+                TcpSocket::Connection(tcb) => {
+                    // They are looked at with the path.
+                    tcb.path_generation = u64::MAX;
+                    tcb.ip.to_mut()
+                }
                 TcpSocket::Listener(listener) => &mut listener.ip,
             }),
         }
@@ -159,6 +163,40 @@ impl Stack {
             socket.local = src.filter(|src| !src.is_unspecified());
         }
         Ok(())
+    }
+
+    /// Takes back what [`connect`](Self::connect) did (connect(2) with `AF_UNSPEC`), so that the
+    /// socket may be connected anew. What [`bind`](Self::bind) was given by name stays, that is the
+    /// address unless it was 0.0.0.0, and the port unless it was 0. A TCP connection ends with RST,
+    /// what it has not received is gone, and `ConnectionReset` waits to be told; a listener listens
+    /// no more.
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn disconnect(&mut self, now: Instant, id: SocketId) -> Result<(), SocketError> {
+        self.advance(now);
+        match id.class {
+            SocketClass::Tcp => self.disconnect_tcp(id),
+            SocketClass::Datagram if self.core.sockets.get(id)?.kind == SocketKind::Udp => {
+                self.core.sockets.disconnect_udp(id)
+            }
+            SocketClass::Datagram => {
+                self.connect_datagram(id, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+            }
+        }
+    }
+
+    /// How many bytes could be received now (`SIOCINQ`, `FIONREAD`): of a TCP connection those up to
+    /// the urgent byte, if there is one, of other sockets those of the next message. After
+    /// [`receive`](Self::receive) it is what `TCP_INQ` tells.
+    ///
+    /// # Errors
+    /// No such socket, or one that listens.
+    pub fn unread(&self, id: SocketId) -> Result<usize, SocketError> {
+        match id.class {
+            SocketClass::Datagram => Ok(self.core.sockets.get(id)?.next_len()),
+            SocketClass::Tcp => Ok(self.core.tcp.sockets.tcb(id)?.unread()),
+        }
     }
 
     /// Sends one message.
@@ -532,6 +570,7 @@ pub(super) fn flow<'a>(core: &Core, socket: &Socket, dst: Ipv4Addr, options: &'a
         link: socket.options.bind_link.or(multicast_link),
         pmtu: socket.options.pmtu_discovery,
         options,
+        source_route: None,
         mark: socket.options.mark,
         broadcast: socket.options.broadcast,
         ident: None,

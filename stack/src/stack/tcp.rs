@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Stack;
 use super::sockets::v4;
-use crate::flow::Flow;
+use crate::flow::{Flow, SourceRoute};
 use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::stats::DropReason;
@@ -156,18 +156,22 @@ impl Stack {
         if self.core.is_for_many(remote) {
             return Err(SocketError::NetworkUnreachable);
         }
+        let tcb = self.core.tcp.sockets.tcb_mut(id)?;
+        tcb.take_ip_options()?;
+        let via = tcb.ip_options.as_ref().and_then(|options| options.via());
         let tcb = self.core.tcp.sockets.tcb(id)?;
         let local = Some(tcb.tuple.local);
         let local = local.filter(|addr| !addr.is_unspecified() && !self.core.is_for_many(*addr));
         let (link, mark, tos) = (tcb.ip.bind_link, tcb.ip.mark, tcb.ip.tos);
-        let flow = Flow { src: local, link, mark, tos, ..Flow::new(remote, Protocol::TCP) };
+        let to = via.unwrap_or(remote);
+        let flow = Flow { src: local, link, mark, tos, ..Flow::new(to, Protocol::TCP) };
         // RFC 9293 §3.9.2.3: no connections to many, whether the socket may broadcast or not.
-        if self.core.is_for_many(remote) {
+        if self.core.is_for_many(to) {
             return Err(SocketError::NetworkUnreachable);
         }
         let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
-        let path = layer::path(&self.core, remote, link).ok_or(SocketError::NetworkUnreachable)?;
+        let path = layer::path(&self.core, via.unwrap_or(remote), link).ok_or(SocketError::NetworkUnreachable)?;
         let isn = self.choose_port(id, src, remote, remote_port)?;
         let ip_id = self.core.rng.next_u32() as u16;
         let (sockets, secrets, mut cx) = layer::split(&mut self.core);
@@ -181,6 +185,7 @@ impl Stack {
             ip_id,
         };
         tcb.renew(&mut cx);
+        tcb.take_ip_options()?;
         tcb.phase = Phase::Connecting;
         tcb.hashed = true;
         tcb.start_connect(&mut cx, &start);
@@ -205,7 +210,7 @@ impl Stack {
             }
             (Phase::Connecting, TcpState::Closed) => {
                 let error = tcb.error.take().unwrap_or(SocketError::ConnectionAborted);
-                self.disconnect(id)?;
+                self.disconnect_tcp(id)?;
                 Err(error)
             }
             (Phase::Connecting, _) => {
@@ -217,17 +222,16 @@ impl Stack {
         }
     }
 
-    /// Ends a connection that is not established yet, and makes the socket one that could be
-    /// connected (Linux `tcp_disconnect`).
-    fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
-        self.with_tcb(id, |tcb, cx| {
-            if tcb.state != TcpState::Closed {
-                tcb.fail(cx, SocketError::ConnectionReset);
-            }
-        })?;
+    /// Ends what there is of a connection, and makes the socket one that could be connected (Linux
+    /// `tcp_disconnect`).
+    pub(super) fn disconnect_tcp(&mut self, id: SocketId) -> Result<(), SocketError> {
+        if self.core.tcp.sockets.listener_mut(id).is_ok() {
+            return self.stop_listening(id);
+        }
+        self.with_tcb(id, |tcb, cx| tcb.disconnect(cx))?;
         let (sockets, _, mut cx) = layer::split(&mut self.core);
         sockets.tcb_mut(id)?.unconnect(&mut cx);
-        layer::wake(&mut self.core, id);
+        layer::settle(&mut self.core, id.index);
         Ok(())
     }
 
@@ -395,6 +399,59 @@ impl Stack {
         self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.peek(buffer)
     }
 
+    /// The urgent byte of the peer's (`MSG_OOB`, recv(2)), which is not in the stream unless
+    /// [`oob_inline`](TcpOptions::oob_inline) is set; `None` when the stream ends before it.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is none, or it was received, or it is in the stream. `WouldBlock`:
+    /// it was announced and has not come. `NotConnected`.
+    pub fn receive_urgent(&mut self, id: SocketId) -> Result<Option<u8>, SocketError> {
+        self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.receive_urgent(true)
+    }
+
+    /// As [`receive_urgent`](Self::receive_urgent), and leaves it there (`MSG_OOB | MSG_PEEK`).
+    ///
+    /// # Errors
+    /// Those of [`receive_urgent`](Self::receive_urgent).
+    pub fn peek_urgent(&mut self, id: SocketId) -> Result<Option<u8>, SocketError> {
+        self.core.tcp.sockets.tcb_mut(id).map_err(listening)?.receive_urgent(false)
+    }
+
+    /// Whether everything before the urgent byte has been read (`SIOCATMARK`, sockatmark(3)).
+    ///
+    /// # Errors
+    /// No such socket.
+    pub fn is_at_mark(&self, id: SocketId) -> Result<bool, SocketError> {
+        Ok(match self.core.tcp.sockets.get(id)? {
+            TcpSocket::Connection(tcb) => tcb.is_at_mark(),
+            TcpSocket::Listener(_) => false,
+        })
+    }
+
+    /// Bytes written that the peer has not acknowledged, FIN counted as one (`SIOCOUTQ`, tcp(7)).
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the socket listens.
+    pub fn unacknowledged(&self, id: SocketId) -> Result<usize, SocketError> {
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        Ok(match tcb.state {
+            TcpState::SynSent | TcpState::SynReceived => 0,
+            _ => tcb.write_seq.since(tcb.snd_una) as usize,
+        })
+    }
+
+    /// Of these, bytes that have not been sent (`SIOCOUTQNSD`).
+    ///
+    /// # Errors
+    /// Those of [`unacknowledged`](Self::unacknowledged).
+    pub fn unsent(&self, id: SocketId) -> Result<usize, SocketError> {
+        let tcb = self.core.tcp.sockets.tcb(id)?;
+        Ok(match tcb.state {
+            TcpState::SynSent | TcpState::SynReceived => 0,
+            _ => tcb.unsent() as usize,
+        })
+    }
+
     /// Shuts down a half of a connection, or both (shutdown(2)). What was written is still sent,
     /// and FIN after it. A listener that is shut down for reading listens no more, and a connection
     /// that is being asked for is given up.
@@ -425,7 +482,7 @@ impl Stack {
         }
         match tcb.state {
             TcpState::Closed => return Err(SocketError::NotConnected),
-            TcpState::SynSent => return self.disconnect(id),
+            TcpState::SynSent => return self.disconnect_tcp(id),
             _ => {}
         }
         self.with_tcb(id, |tcb, cx| {
@@ -618,7 +675,12 @@ impl Stack {
             self.core.tcp.out_frames = 0;
             return false;
         };
+        let options = outgoing.ip_options.as_ref();
+        let (bytes, len) = options.map_or(([0; 40], 0), |options| options.to(outgoing.dst));
+        let via = options.and_then(|options| Some((options.via()?, options.is_strict())));
         let flow = Flow {
+            options: &bytes[..len],
+            source_route: via.map(|(_, strict)| SourceRoute { dst: outgoing.dst, strict }),
             src: Some(outgoing.src),
             tos: outgoing.tos,
             ttl: outgoing.ttl,
@@ -627,7 +689,7 @@ impl Stack {
             pmtu: outgoing.pmtu,
             ident: outgoing.ident,
             any_source: true,
-            ..Flow::new(outgoing.dst, Protocol::TCP)
+            ..Flow::new(via.map_or(outgoing.dst, |(hop, _)| hop), Protocol::TCP)
         };
         let mut packet = outgoing.packet;
         if let Some(payload) = outgoing.payload {

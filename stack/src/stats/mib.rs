@@ -453,8 +453,10 @@ counters! {
         tcp_win_probe = "TCPWinProbe",
         /// Keepalive probes sent.
         tcp_keep_alive = "TCPKeepAlive",
-        /// Times that a path seemed to swallow large segments.
+        /// Longer segments, tried to find the path MTU, that did not arrive.
         tcp_mtup_fail = "TCPMTUPFail",
+        /// Longer segments that arrived.
+        tcp_mtup_success = "TCPMTUPSuccess",
         /// ACKs that one stood for.
         tcp_ack_compressed = "TCPAckCompressed",
         /// Segments dropped because the window was closed.

@@ -2,6 +2,7 @@
 
 use super::Cx;
 use super::cc::{AckSample, CaState, CongestionControl, RateSample, window};
+use super::config::TcpConfig;
 use super::event::{AckReason, TcpEvent};
 use super::rtx_queue::{Marks, Place};
 use super::segment::{MAX_SACKS, Segment};
@@ -129,7 +130,7 @@ impl Tcb {
             state.flags |= AckFlags::SND_UNA_ADVANCED;
             self.retransmits = 0;
         }
-        self.update_window(seg, &mut state.flags);
+        self.update_window(cx.config, seg, &mut state.flags);
         let advanced = seg.ack.since(prior_una);
         let is_syn = self.state == TcpState::SynReceived;
         self.bytes_acked += u64::from(advanced.saturating_sub(u32::from(is_syn)));
@@ -233,7 +234,7 @@ impl Tcb {
 
     /// RFC 9293 §3.10.7.4: `SND.WND`, `SND.WL1`. An ACK that acknowledges something newer is newer
     /// itself.
-    fn update_window(&mut self, seg: &Segment, flags: &mut AckFlags) {
+    fn update_window(&mut self, config: &TcpConfig, seg: &Segment, flags: &mut AckFlags) {
         let scale = if seg.syn() { 0 } else { self.snd_wscale };
         let window = u32::from(seg.window) << scale;
         let newer = seg.ack.gt(self.snd_una)
@@ -246,7 +247,7 @@ impl Tcb {
                 if window > self.max_window {
                     self.max_window = window;
                     // Segments may be as large as half of it.
-                    self.sync_mss(self.pmtu);
+                    self.sync_mss(config, self.pmtu);
                 }
             }
             self.snd_wl1 = seg.seq;
@@ -378,6 +379,7 @@ impl Tcb {
         self.measure(cx, seg, first, last, acked, small, state);
         if state.flags.has(AckFlags::ACKED) {
             state.flags |= AckFlags::SET_XMIT_TIMER;
+            self.note_mtu_probe_acked(cx);
             if !self.has(Agreed::SACK) {
                 self.remove_reno_sacks(acked, &mut state.flags);
             } else if reord.lt(prior_fack) {

@@ -2,6 +2,7 @@
 
 use super::Cx;
 use super::output::Nagle;
+use super::records::Records;
 use super::state::TcpState;
 use super::tcb::Tcb;
 use crate::socket::SocketError;
@@ -102,9 +103,9 @@ impl Tcb {
         }
     }
 
-    /// Ends the connection with RST (RFC 9293 §3.10.5).
-    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
-        let tell = match self.state {
+    /// Whether the peer has to be told of an end by RST (Linux `tcp_disconnect`).
+    fn is_to_be_reset(&self) -> bool {
+        match self.state {
             TcpState::Established
             | TcpState::FinWait1
             | TcpState::FinWait2
@@ -113,12 +114,31 @@ impl Tcb {
             // RFC 9293 §3.10.5 sends none here; Linux does when something was not sent yet.
             TcpState::Closing | TcpState::LastAck => self.has_unsent(),
             _ => false,
-        };
-        if tell {
+        }
+    }
+
+    /// Ends the connection with RST (RFC 9293 §3.10.5).
+    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
+        if self.is_to_be_reset() {
             self.send_reset(cx);
         }
         self.error = Some(SocketError::ConnectionReset);
         self.done(cx);
+    }
+
+    /// Ends the connection for a socket that goes on (connect(2) with `AF_UNSPEC`, Linux
+    /// `tcp_disconnect`).
+    pub(crate) fn disconnect(&mut self, cx: &mut Cx<'_>) {
+        let told = self.is_to_be_reset();
+        if told {
+            self.send_reset(cx);
+        }
+        if told || self.state == TcpState::SynSent {
+            self.error = Some(SocketError::ConnectionReset);
+        }
+        if self.state != TcpState::Closed {
+            self.done(cx);
+        }
     }
 
     /// The connection has failed: the application is told, and what is queued is gone.
@@ -133,8 +153,7 @@ impl Tcb {
         self.timers.clear();
         self.send.clear(cx.chunks);
         self.rtx.clear();
-        self.write_seq = self.snd_nxt;
-        self.fin_queued = false;
+        self.records = Records::default();
         self.send_shutdown = true;
         self.receive_shutdown = true;
         self.rx.prune_out_of_order(0, cx.pool);

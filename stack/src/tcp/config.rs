@@ -38,6 +38,18 @@ pub enum EcnMode {
     Passive,
 }
 
+/// Whether the path MTU is searched for with data, without ICMP (`tcp_mtu_probing`, RFC 4821).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MtuProbing {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Once segments seem to vanish for their size (§7.7).
+    BlackHole,
+    /// From the start, with segments of [`base_mss`](TcpConfig::base_mss).
+    On,
+}
+
 /// When a connection of our own may take the place of one in TIME-WAIT (`tcp_tw_reuse`, RFC 6191).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimeWaitReuse {
@@ -125,14 +137,25 @@ pub struct TcpConfig {
     pub wmem: BufferSizes,
     /// `tcp_moderate_rcvbuf`: receive buffers grow by themselves.
     pub moderate_rcvbuf: bool,
+    /// `tcp_shrink_window`: a window that was offered may be taken back when memory is short (RFC 7323
+    /// §2.4); scaled windows only.
+    pub shrink_window: bool,
     /// `tcp_mem[2]`: bytes that all sockets together may have queued.
     pub mem: usize,
     /// `tcp_min_snd_mss`: no peer makes segments smaller than this.
     pub min_snd_mss: u16,
-    /// `tcp_base_mss`: tried when larger segments seem to vanish.
+    /// `tcp_base_mss`: where the search for the path MTU begins.
     pub base_mss: u16,
-    /// `tcp_mtu_probing` = 1: detect black holes of path MTU discovery (RFC 4821 §7.7).
-    pub mtu_probing: bool,
+    /// `tcp_mtu_probe_floor`: black holes make segments no smaller than this.
+    pub mtu_probe_floor: u16,
+    /// `tcp_mtu_probing`.
+    pub mtu_probing: MtuProbing,
+    /// `tcp_probe_threshold`: the search rests when it knows the path MTU to so many bytes.
+    pub probe_threshold: u16,
+    /// `tcp_probe_interval`: so long after it began it begins anew.
+    pub probe_interval: Duration,
+    /// `tcp_retrans_collapse`: small segments are joined when they are sent again.
+    pub retrans_collapse: bool,
     /// `tcp_invalid_ratelimit`: between answers to segments out of the window.
     pub invalid_ratelimit: Duration,
     /// `tcp_challenge_ack_limit`: challenge ACKs of the whole stack per second.
@@ -196,10 +219,15 @@ impl Default for TcpConfig {
             rmem: BufferSizes { min: 4096, default: 131_072, max: 6 << 20 },
             wmem: BufferSizes { min: 4096, default: 16_384, max: 4 << 20 },
             moderate_rcvbuf: true,
+            shrink_window: false,
             mem: 1 << 30,
             min_snd_mss: 48,
             base_mss: 1024,
-            mtu_probing: false,
+            mtu_probe_floor: 48,
+            mtu_probing: MtuProbing::Off,
+            probe_threshold: 8,
+            probe_interval: Duration::from_secs(600),
+            retrans_collapse: true,
             invalid_ratelimit: Duration::from_millis(500),
             challenge_ack_limit: u32::MAX,
             comp_sack_nr: 44,

@@ -55,7 +55,8 @@ impl Tcb {
         self.agreed.set(Agreed::WINDOW_SCALE, config.window_scaling);
         self.mss_clamp = self.options.maxseg.unwrap_or(u16::MAX);
         self.advmss = start.link_mtu.saturating_sub(HEADERS).min(self.mss_clamp);
-        self.sync_mss(start.pmtu);
+        self.init_mtu_search(cx);
+        self.sync_mss(config, start.pmtu);
         self.ack.rcv_mss = initial_rcv_mss(self.mss, self.advmss, 0);
         let space = self.window_from_space(self.receive_limit);
         let window = initial_window(
@@ -234,7 +235,7 @@ impl Tcb {
         self.snd_wnd = u32::from(seg.window);
         self.max_window = self.snd_wnd;
         self.take_peer_number(seg);
-        self.sync_mss(self.pmtu);
+        self.sync_mss(cx.config, self.pmtu);
         self.ack.rcv_mss = initial_rcv_mss(self.mss, self.advmss, self.rcv_wnd);
         self.set_state(cx, TcpState::Established);
         self.establish(cx);
@@ -261,7 +262,7 @@ impl Tcb {
         if !asks {
             self.agreed.remove(Agreed::ECN);
         }
-        self.sync_mss(self.pmtu);
+        self.sync_mss(cx.config, self.pmtu);
         self.ack.rcv_mss = initial_rcv_mss(self.mss, self.advmss, self.rcv_wnd);
         self.send_syn(cx, SendReason::SynAck);
     }
@@ -304,6 +305,7 @@ impl Tcb {
 
     /// The handshake is over (Linux `tcp_init_transfer`).
     pub(crate) fn establish(&mut self, cx: &mut Cx<'_>) {
+        self.init_mtu_search(cx);
         let ctx = self.cc_context(cx.now);
         self.cc.init(&mut self.cs, &ctx);
         // RFC 6928 §2: one segment when the SYN or SYN-ACK was lost more than once, and that is
@@ -324,29 +326,6 @@ impl Tcb {
         self.recovery.high_seq = self.snd_nxt;
         self.init_buffers(cx);
         self.reset_keepalive(cx);
-    }
-
-    /// The size of segments for a path MTU (Linux `tcp_sync_mss`).
-    pub(crate) fn sync_mss(&mut self, pmtu: u16) {
-        self.pmtu = pmtu;
-        let mut mss = pmtu.saturating_sub(HEADERS).min(self.mss_clamp);
-        if let Some(probed) = self.probed_mss {
-            mss = mss.min(probed);
-        }
-        mss = mss.max(48);
-        if self.has(Agreed::TIMESTAMPS) {
-            mss = mss.saturating_sub(12);
-        }
-        // Linux `tcp_bound_to_half_wnd`: two segments fit the peer's largest window.
-        if self.max_window > 0 {
-            let cutoff = match self.max_window > u32::from(DEFAULT_MSS) {
-                true => self.max_window >> 1,
-                false => self.max_window,
-            };
-            let least = 68u32.saturating_sub(self.header_len() as u32);
-            mss = u32::from(mss).min(cutoff.max(least)).min(u32::from(u16::MAX)) as u16;
-        }
-        self.mss = mss.max(8);
     }
 }
 

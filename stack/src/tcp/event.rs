@@ -40,6 +40,8 @@ pub enum SendReason {
     Data,
     /// A tail loss probe with new data (RFC 8985 §7.3).
     LossProbe,
+    /// A longer segment than before, to find out whether it arrives (RFC 4821 §7.4).
+    MtuProbe,
     /// The window is closed and is probed (RFC 9293 §3.8.6.1).
     WindowProbe,
     /// Is the peer still there (RFC 9293 §3.8.4)?

@@ -35,8 +35,9 @@ pub(crate) fn quoted_error(core: &mut Core, tuple: FourTuple, seq: SeqNumber, me
         Found::TimeWait(_) => {}
         Found::Request(index) => request_error(core, index, seq, message),
         Found::Connection(index) => {
-            let link = core.tcp.sockets.tcb_at(index).and_then(|tcb| tcb.ip.bind_link);
-            let pmtu = path(core, tuple.remote, link).map(|path| path.pmtu);
+            let Some(tcb) = core.tcp.sockets.tcb_at(index) else { return };
+            let (to, link) = (tcb.next_hop(), tcb.ip.bind_link);
+            let pmtu = path(core, to, link).map(|path| path.pmtu);
             let (sockets, _, mut cx) = split(core);
             if let Some(tcb) = sockets.tcb_at(index) {
                 tcb.icmp_error(&mut cx, seq, message, pmtu);
@@ -129,33 +130,7 @@ impl Tcb {
         if self.state == TcpState::Closed || pmtu >= self.pmtu {
             return;
         }
-        self.sync_mss(pmtu);
-        // What was too long is sent again in smaller pieces, without a reduction of the window
-        // (Linux `tcp_simple_retransmit`).
-        let mss = self.current_mss() as u32;
-        let before = self.rtx.lost_out;
-        let mut next = self.snd_una;
-        while let Some(at) = self.rtx.missing_from(next) {
-            let Some(sent) = self.rtx.get(at).copied() else { break };
-            next = sent.end;
-            if u32::from(sent.mss) > mss && sent.len() > mss {
-                self.mark_lost(cx, at);
-            }
-        }
-        if self.rtx.lost_out == before {
-            return;
-        }
-        if !self.has(super::tcb::Agreed::SACK) {
-            let most = self.rtx.packets_out.saturating_sub(self.rtx.lost_out);
-            self.rtx.sacked_out = self.rtx.sacked_out.min(most);
-        }
-        if self.cs.ca_state != super::cc::CaState::Loss {
-            self.recovery.high_seq = self.snd_nxt;
-            self.cs.ssthresh = self.cs.current_ssthresh();
-            self.recovery.prior_ssthresh = 0;
-            self.recovery.undo_marker = None;
-            self.set_ca_state(cx, super::cc::CaState::Loss);
-        }
-        self.retransmit_lost(cx);
+        self.sync_mss(cx.config, pmtu);
+        self.retransmit_too_long(cx);
     }
 }

@@ -250,7 +250,7 @@ impl Tcb {
             rcv_wnd: self.rcv_wnd,
             buffers: (self.send_limit, self.receive_limit),
             rmem_alloc: self.rx.memory(),
-            wmem_queued: self.send.len(),
+            wmem_queued: self.send_memory(),
         }
     }
 }

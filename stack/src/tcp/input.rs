@@ -13,7 +13,6 @@ use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::seq::SeqNumber;
-use crate::wire::tcp::TcpFlags;
 
 /// What became of a segment.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl Tcb {
         if let Some(disposition) = self.after_ack(cx, seg, &mut packet) {
             return disposition;
         }
-        self.note_urgent(seg);
+        self.note_urgent(cx, seg, &packet);
         let mut dropped = None;
         if seg.len > 0 || seg.fin() {
             match self.accepts_text(cx, seg) {
@@ -311,7 +310,7 @@ impl Tcb {
         self.snd_wnd = u32::from(seg.window) << if seg.syn() { 0 } else { self.snd_wscale };
         self.snd_wl1 = seg.seq;
         self.max_window = self.snd_wnd;
-        self.sync_mss(self.pmtu);
+        self.sync_mss(cx.config, self.pmtu);
         if self.state == TcpState::SynReceived {
             self.set_state(cx, TcpState::Established);
         }
@@ -419,17 +418,6 @@ impl Tcb {
     fn answer_probe(&mut self, cx: &mut Cx<'_>, seg: &Segment) {
         if seg.seq.lt(self.rcv_nxt) && seg.seq + 1 == self.rcv_nxt {
             self.send_ack(cx, AckReason::Probe);
-        }
-    }
-
-    /// RFC 6093: urgent data stays in the stream; only where it ends is noted.
-    fn note_urgent(&mut self, seg: &Segment) {
-        if seg.is(TcpFlags::URG) {
-            // RFC 6093 §3: the pointer names the number after the urgent byte, in practice.
-            let up = seg.seq + u32::from(seg.urgent);
-            if up.gt(self.copied_seq) && self.rcv_up.is_none_or(|old| up.gt(old)) {
-                self.rcv_up = Some(up);
-            }
         }
     }
 

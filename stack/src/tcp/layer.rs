@@ -7,6 +7,7 @@ use super::ahead::{LOOK_AHEAD, look_ahead_at_timers};
 use super::demux::{Found, TcpSocket, TcpSockets, TimerKey};
 use super::event::TcpEvent;
 use super::input::Disposition;
+use super::ip_options::IpOptions;
 use super::isn::Secrets;
 use super::listen::{Path, Request, RequestOutcome, SynOutcome};
 use super::segment::Segment;
@@ -118,12 +119,14 @@ fn refresh_stale_path(core: &mut Core, index: u32, generation: u64) {
     if !tcb.hashed {
         return;
     }
-    let (remote, link) = (tcb.tuple.remote, tcb.ip.bind_link);
+    // What setsockopt(2) would have refused changes nothing.
+    let changed = tcb.take_ip_options().unwrap_or(false);
+    let (remote, link) = (tcb.next_hop(), tcb.ip.bind_link);
     let path = path(core, remote, link);
     if let (Some(path), Some(tcb)) = (path, core.tcp.sockets.tcb_at(index))
-        && path.pmtu != tcb.pmtu
+        && (path.pmtu != tcb.pmtu || changed)
     {
-        tcb.sync_mss(path.pmtu);
+        tcb.sync_mss(&core.config.tcp, path.pmtu);
     }
 }
 
@@ -379,7 +382,11 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
         None => None,
     };
     let fallback = Path { pmtu: 576, link_mtu: 576 };
-    let path = path(core, seg.tuple.remote, bound).unwrap_or(fallback);
+    // Linux `tcp_v4_save_options`: the answer goes back the way that it came.
+    let given = IpOptions::of_answer(&packet);
+    let options = IpOptions::compile(&given).unwrap_or_default();
+    let to = options.as_ref().and_then(|options| options.via()).unwrap_or(seg.tuple.remote);
+    let path = path(core, to, bound).unwrap_or(fallback);
     let (sockets, secrets, mut cx) = split(core);
     let Some(listener) = sockets.listener_at(index) else { return };
     if seg.has_ack() {
@@ -391,7 +398,10 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
                 cx.ext.listen_drops += 1;
                 core.discard(packet, DropReason::TcpAcceptQueueFull);
             }
-            Some(request) => accept_child(core, request, seg, packet),
+            Some(mut request) => {
+                request.ip_options = options.map(|options| (options, given.into()));
+                accept_child(core, request, seg, packet);
+            }
             None => {
                 send_reset_for(&mut cx, seg);
                 core.discard(packet, DropReason::TcpInvalidAck);
@@ -407,10 +417,12 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
         SynOutcome::Drop => core.discard(packet, DropReason::TcpHandshake),
         SynOutcome::Cookie(mut request) => {
             cx.ext.syncookies_sent += 1;
+            request.ip_options = options.map(|options| (options, given.into()));
             request.send_syn_ack(&mut cx);
             core.pool.put(packet);
         }
         SynOutcome::Remember(mut request) => {
+            request.ip_options = options.map(|options| (options, given.into()));
             request.send_syn_ack(&mut cx);
             let at = cx.now + request.timeout(&cx);
             let tuple = request.tuple;
@@ -553,7 +565,7 @@ pub(crate) fn resume_throttled(core: &mut Core) -> bool {
 /// Counts what a connection has queued in the memory of all.
 fn charge(sockets: &mut TcpSockets, index: u32) {
     let Some(tcb) = sockets.tcb_at(index) else { return };
-    let used = tcb.rx.memory() + tcb.send.len();
+    let used = tcb.rx.memory() + tcb.send_memory();
     let before = core::mem::replace(&mut tcb.charged, used);
     sockets.memory = (sockets.memory + used).saturating_sub(before);
 }
@@ -565,7 +577,7 @@ pub(crate) fn wake(core: &mut Core, id: SocketId) {
     }
     let Ok(tcb) = core.tcp.sockets.tcb(id) else { return };
     let readiness = tcb.readiness();
-    for interest in [Interest::Read, Interest::Write] {
+    for interest in [Interest::Read, Interest::Write, Interest::Priority] {
         if readiness.satisfies(interest) {
             core.wakers.wake(id, interest);
         }

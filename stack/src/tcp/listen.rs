@@ -8,6 +8,7 @@
 //! As on Linux, a listener answers SYNs only while its accept queue has room, and an ACK that
 //! finds it full is dropped: the peer believes to be connected, and the SYN-ACK comes again.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -16,6 +17,7 @@ use super::Cx;
 use super::config::{EcnMode, SynCookies, TcpConfig};
 use super::connect::{DEFAULT_MSS, HEADERS, Start, initial_rcv_mss};
 use super::cookies::{CookieOptions, decode_timestamp, encode_timestamp};
+use super::ip_options::IpOptions;
 use super::isn::Secrets;
 use super::listeners::GroupKey;
 use super::options::TcpOptions;
@@ -130,6 +132,8 @@ pub(crate) struct Request {
     /// TSval of a SYN-ACK that is a cookie.
     pub(crate) cookie_timestamp: Option<u32>,
     pub(crate) path: Path,
+    /// Options of IP that its packets carry, and as a socket would be given them.
+    pub(crate) ip_options: Option<(Box<IpOptions>, Box<[u8]>)>,
     pub(crate) sent_at: Instant,
     /// SYN-ACKs sent again.
     pub(crate) retries: u8,
@@ -288,6 +292,7 @@ impl Listener {
             timestamps_sent: (0, 0),
             cookie_timestamp: None,
             path,
+            ip_options: None,
             sent_at: cx.now,
             retries: 0,
             retransmitted: false,
@@ -375,7 +380,7 @@ impl Request {
             ect: false,
             options,
         };
-        self.reply().send(cx, &emit);
+        self.reply(cx, &emit);
     }
 
     /// Says where we are.
@@ -395,11 +400,15 @@ impl Request {
             ect: false,
             options,
         };
-        self.reply().send(cx, &emit);
+        self.reply(cx, &emit);
     }
 
-    fn reply(&self) -> Reply {
-        Reply { tuple: self.tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link: self.link }
+    fn reply(&self, cx: &mut Cx<'_>, emit: &Emit<'_>) {
+        let (tuple, link) = (self.tuple, self.link);
+        Reply { tuple, tos: self.tos, ttl: self.ttl, mark: self.mark, link }.send(cx, emit);
+        if let (Some((options, _)), Some(sent)) = (&self.ip_options, cx.out.back_mut()) {
+            sent.ip_options = Some(options.clone());
+        }
     }
 
     /// Judges a segment (Linux `tcp_check_req`).
@@ -512,6 +521,12 @@ impl Request {
         let mut tcb = Tcb::new(id, listener.ip.clone(), options, cx.config, cx.now);
         tcb.state = TcpState::SynReceived;
         tcb.tuple = self.tuple;
+        // Linux: those of the SYN, not those of the listener.
+        let (options, given) = self.ip_options.unzip();
+        if given.is_some() || !tcb.ip.ip_options.is_empty() {
+            tcb.ip.to_mut().ip_options = given.unwrap_or_default().into_vec();
+        }
+        tcb.ip_options = options;
         tcb.listener = Some(listener.id);
         let start = Start {
             iss: self.iss,
@@ -547,7 +562,7 @@ impl Request {
         tcb.ts_recent = self.ts_recent;
         tcb.ts_recent_at = self.agreed.contains(Agreed::TIMESTAMPS).then_some(self.ts_recent_at);
         tcb.last_oow_ack_at = self.last_oow_ack_at;
-        tcb.sync_mss(self.path.pmtu);
+        tcb.sync_mss(cx.config, self.path.pmtu);
         tcb.ack.rcv_mss = initial_rcv_mss(tcb.mss, tcb.advmss, tcb.rcv_wnd);
         let stamp = tcb.rate.on_sent(self.sent_at, 0);
         let mut marks = Marks::SYN;

@@ -62,7 +62,8 @@ impl ListenerTable {
             return Some(only);
         }
         let hash = self.flows.hash_one(tuple) >> 32;
-        group.get(((hash * group.len() as u64) >> 32) as usize).copied()
+        let at = (hash * group.len() as u64) >> 32;
+        group.get(at as usize).copied()
     }
 }
 

@@ -27,14 +27,17 @@ mod icmp;
 mod index;
 pub mod info;
 mod input;
+mod ip_options;
 mod isn;
 pub(crate) mod layer;
 mod listen;
 mod listeners;
+mod mtu_probe;
 pub mod options;
 mod output;
 mod rack;
 pub mod rate;
+mod records;
 mod recovery;
 mod recv_buf;
 pub mod rtt;
@@ -48,12 +51,14 @@ mod tcb;
 mod text;
 mod timer;
 mod timewait;
+mod urgent;
 mod window;
 
 pub(crate) use ahead::{LOOK_AHEAD, look_ahead};
 pub(crate) use connect::Start;
 pub(crate) use demux::{Found, TcpSocket, TcpSockets};
 pub(crate) use icmp::{is_in_flight, quoted_error};
+pub(crate) use ip_options::IpOptions;
 pub(crate) use layer::{TcpLayer, handle_timeout, input};
 pub(crate) use listen::Listener;
 pub use options::TcpOptions;
@@ -63,6 +68,7 @@ pub(crate) use sparse::SharedDefault;
 pub use state::TcpState;
 pub(crate) use tcb::{Phase, Tcb};
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
@@ -90,6 +96,7 @@ pub(crate) struct Outgoing {
     pub(crate) pmtu: PmtuDiscovery,
     /// Identification; IPv4 chooses when `None`.
     pub(crate) ident: Option<u16>,
+    pub(crate) ip_options: Option<Box<IpOptions>>,
     /// The payload, when `packet` has only room for it yet.
     pub(crate) payload: Option<Payload>,
 }

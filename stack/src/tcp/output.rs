@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::cc::window::{self, IdlePolicy};
 use super::cc::{CaState, CongestionControl, CwndEvent};
 use super::event::{AckReason, RetransmitReason, SendReason, TcpEvent};
+use super::mtu_probe::Probing;
 use super::rtx_queue::{Marks, Place, Sent};
 use super::segment::MAX_SACKS;
 use super::state::TcpState;
@@ -22,7 +23,7 @@ use crate::wire::tcp_options::{SackBlock, TcpOptionsRepr};
 /// ECT(0) (RFC 3168 §5).
 const ECT0: u8 = 2;
 /// IP and TCP headers at their longest leave this for the payload of a large segment.
-const MAX_PAYLOAD: usize = 65_535 - 20 - 60;
+const MAX_PAYLOAD: usize = 65_535 - 60 - 60;
 /// Linux `TCP_MAX_QUICKACKS`.
 pub(crate) const MAX_QUICKACKS: u8 = 16;
 /// Linux `TCP_ATO_MIN`, `TCP_DELACK_MIN`, `TCP_DELACK_MAX`.
@@ -100,6 +101,13 @@ impl Tcb {
         let mss = self.current_mss();
         let max_segs = self.max_large_segments(cx, mss);
         let (mut sent, mut cwnd_limited, mut rwnd_limited) = (0, false, false);
+        if burst == Burst::All {
+            match self.probe_path_mtu(cx) {
+                Probing::No => {}
+                Probing::Wait => return false,
+                Probing::Sent => sent = 1,
+            }
+        }
         while self.has_unsent() {
             if burst != Burst::Probe && (self.is_paced(cx) || self.is_throttled(cx)) {
                 break;
@@ -113,14 +121,17 @@ impl Tcb {
                 quota => quota,
             };
             let window = self.window_end() - self.snd_nxt;
-            let data = self.data_end().since(self.snd_nxt) as usize;
+            let record_end = self.record_end();
+            let data = record_end.since(self.snd_nxt) as usize;
             // RFC 9293 §3.8.6.2.1: no part of a segment for a small window.
             if window <= 0 || (data.min(mss) as i32) > window {
                 rwnd_limited = true;
                 break;
             }
             if data <= mss {
-                if !self.nagle_allows(data, mss, nagle) {
+                // What is complete and has more behind it will not grow.
+                let may_grow = record_end == self.data_end();
+                if may_grow && !self.nagle_allows(data, mss, nagle) {
                     break;
                 }
             } else if burst == Burst::All
@@ -203,11 +214,14 @@ impl Tcb {
         marks.set(Marks::FIN, fin);
         // Linux `forced_push`: a receiver that waits for PSH gets one every half window.
         let overdue = data_end.gt(self.pushed_seq + (self.max_window >> 1));
-        let pushed = len > 0 && (overdue || data_end == self.push_seq);
+        let record = self.records.sent_until(data_end);
+        let ends_push = data_end == self.push_seq || record.is_some_and(|record| record.push);
+        let pushed = len > 0 && (overdue || ends_push);
         if pushed {
             self.pushed_seq = data_end;
         }
         marks.set(Marks::PSH, pushed);
+        marks.set(Marks::EOR, record.is_some());
         let packets_out = self.rtx.packets_out;
         let idle = self.rtx.in_flight() == 0;
         if idle {
@@ -302,6 +316,7 @@ impl Tcb {
         if entry.is(Marks::SYN) && self.state != TcpState::Established {
             return self.retransmit_syn(cx, at);
         }
+        self.forget_mtu_probe();
         let mss = self.current_mss();
         let mut room = self.window_end() - entry.seq;
         if room <= 0 {
@@ -324,6 +339,9 @@ impl Tcb {
         }
         let before = self.rtx.packets_out;
         self.rtx.resize(at, mss as u16);
+        if cx.config.retrans_collapse && data(&entry) < limit.min(mss) as u32 {
+            self.rtx.collapse(at, limit.min(mss) as u32, self.window_end());
+        }
         if !self.has(Agreed::SACK) {
             // Linux tcp_adjust_pcount: duplicates stand for no more packets than there are.
             let fewer = before.saturating_sub(self.rtx.packets_out);
@@ -423,7 +441,18 @@ impl Tcb {
     /// Sends a segment that the peer must answer: a number it has already (Linux
     /// `tcp_xmit_probe_skb`).
     pub(crate) fn send_probe(&mut self, cx: &mut Cx<'_>, why: SendReason) {
-        let seq = self.snd_una - 1;
+        self.send_empty(cx, self.snd_una - 1, why);
+    }
+
+    /// Tells of urgent data behind a closed window (RFC 9293 §3.8.6.1, Linux `tcp_write_wakeup`).
+    pub(crate) fn send_urgent_probe(&mut self, cx: &mut Cx<'_>, why: SendReason) {
+        let ahead = self.snd_up.since(self.snd_una);
+        if (1..=u32::from(u16::MAX)).contains(&ahead) {
+            self.send_empty(cx, self.snd_una, why);
+        }
+    }
+
+    fn send_empty(&mut self, cx: &mut Cx<'_>, seq: SeqNumber, why: SendReason) {
         let mss = self.current_mss();
         self.emit_established(cx, seq, 0, mss, TcpFlags::ACK, false);
         cx.see(self.id, TcpEvent::Sent { seq, len: 0, why });
@@ -447,7 +476,10 @@ impl Tcb {
         };
         let window = self.select_window(cx);
         let urgent = self.snd_up.gt(self.snd_una) && self.snd_up.gt(seq);
-        if urgent && self.snd_up.since(seq) <= u32::from(u16::MAX) {
+        // What is too far ahead for the pointer is told of only once all that was sent is within
+        // its reach (Linux `__tcp_transmit_skb`).
+        let far = u32::from(u16::MAX);
+        if urgent && (self.snd_up.since(seq) <= far || (seq + far).gt(self.snd_nxt)) {
             flags |= TcpFlags::URG;
         }
         let emit = Emit { seq, ack: self.rcv_nxt, flags, window, len, mss, ect, options };
@@ -462,7 +494,7 @@ impl Tcb {
     /// Writes a segment and hands it down.
     pub(crate) fn emit(&mut self, cx: &mut Cx<'_>, emit: &Emit<'_>) {
         let urgent = match emit.flags.contains(TcpFlags::URG) {
-            true => self.snd_up.since(emit.seq) as u16,
+            true => self.snd_up.since(emit.seq).min(u32::from(u16::MAX)) as u16,
             false => 0,
         };
         let repr = TcpRepr {
@@ -513,6 +545,7 @@ impl Tcb {
             pmtu: self.ip.pmtu_discovery,
             // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
             ident: Some(id),
+            ip_options: self.ip_options.clone(),
             payload,
         });
     }
@@ -623,6 +656,7 @@ impl Tcb {
         if self.cs.ca_state >= CaState::Recovery
             || cx.now - self.last_sent_at > Duration::from_millis(1)
             || self.fin_queued
+            || self.records.first().is_some()
         {
             return false;
         }

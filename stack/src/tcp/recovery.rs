@@ -128,6 +128,9 @@ impl Tcb {
             self.try_to_open(cx, *flags);
             return Rexmit::None;
         }
+        if self.cs.ca_state < CaState::Cwr && self.has_mtu_probe_failed(cx) {
+            return Rexmit::None;
+        }
         self.enter_recovery(cx, ece);
         Rexmit::Lost
     }

@@ -42,6 +42,8 @@ bitflags::bitflags! {
         const FIN = 32;
         /// It ends with PSH.
         const PSH = 64;
+        /// It ends a record: nothing is joined to it (`MSG_EOR`).
+        const EOR = 128;
     }
 }
 
@@ -296,7 +298,7 @@ impl RtxQueue {
         }
         self.change(at, |first| {
             first.end = seq;
-            first.marks.remove(Marks::FIN | Marks::PSH);
+            first.marks.remove(Marks::FIN | Marks::PSH | Marks::EOR);
             first.count();
         });
         rest.seq = seq;
@@ -305,6 +307,34 @@ impl RtxQueue {
         self.add(&rest);
         let place = self.place(seq);
         self.behind.get_or_insert_default().insert(place, rest);
+    }
+
+    /// Joins the entry with those behind it to one of at most `limit` bytes, which must not end
+    /// beyond `window_end`. All are single packets that the peer does not have, and only the last
+    /// may end a record (Linux `tcp_retrans_try_collapse`).
+    pub(crate) fn collapse(&mut self, at: Place, limit: u32, window_end: SeqNumber) {
+        while let Some(first) = self.get(at).copied() {
+            if first.is(Marks::SYN | Marks::SACKED | Marks::EOR) || first.packets > 1 {
+                return;
+            }
+            let place = self.place(first.end);
+            let Some(next) = self.get(place).copied() else { return };
+            let data = next.end.since(first.seq) - u32::from(next.is(Marks::FIN));
+            if next.packets > 1 || next.is(Marks::SACKED) || data > limit || next.end.gt(window_end)
+            {
+                return;
+            }
+            let Some(behind) = &mut self.behind else { return };
+            behind.remove(place);
+            self.subtract(&next);
+            self.change(at, |first| {
+                first.end = next.end;
+                first.mss = first.mss.max(next.mss);
+                first.marks |=
+                    next.marks & (Marks::FIN | Marks::PSH | Marks::EOR | Marks::EVER_RETRANS);
+                first.count();
+            });
+        }
     }
 
     /// Counts a segment anew for another MSS (Linux `tcp_init_tso_segs`).

@@ -4,9 +4,11 @@ use super::Cx;
 use super::cc::{Congestion, CongestionControl, window};
 use super::options::TcpOptions;
 use super::output::Nagle;
+use super::records::Record;
 use super::sparse::Sparse;
 use super::state::TcpState;
 use super::tcb::{AckPending, Limited, Tcb};
+use super::urgent::UrgentByte;
 use crate::socket::ports::BindRequest;
 use crate::socket::{Readiness, SocketError};
 
@@ -18,6 +20,8 @@ bitflags::bitflags! {
         const MORE = 1;
         /// `MSG_OOB`: the last byte is urgent (RFC 6093).
         const URGENT = 2;
+        /// `MSG_EOR`: nothing that is written afterwards joins the same segment.
+        const END_OF_RECORD = 4;
     }
 }
 
@@ -32,7 +36,11 @@ impl Tcb {
         ready.set(Readiness::READ_CLOSED, self.receive_shutdown || closed);
         ready.set(Readiness::WRITE_CLOSED, self.send_shutdown || closed);
         if !connecting {
+            let urgent = self.urgent.map(|urgent| urgent.byte);
+            ready.set(Readiness::PRIORITY, matches!(urgent, Some(UrgentByte::Here(_))));
             let wanted = (self.options.rcvlowat as usize).min(self.receive_limit / 2).max(1);
+            // The urgent byte alone is nothing to read.
+            let wanted = wanted + usize::from(self.is_mark_due());
             let enough = self.rx.readable() >= wanted || self.receive_shutdown;
             ready.set(Readiness::READABLE, enough || self.error.is_some());
             ready.set(
@@ -45,7 +53,7 @@ impl Tcb {
 
     /// Linux `sk_stream_is_writeable`: a third of the buffer is free.
     fn is_writable(&self) -> bool {
-        let queued = self.send.len();
+        let queued = self.send_memory();
         let unsent = self.unsent() as usize;
         self.send_limit.saturating_sub(queued) >= queued >> 1 && unsent < self.notsent_lowat
     }
@@ -106,7 +114,7 @@ impl Tcb {
             true => usize::from(self.mss),
             false => self.send_limit,
         };
-        limit.saturating_sub(self.send.len())
+        limit.saturating_sub(self.send_memory())
     }
 
     fn no_room(&mut self, cx: &mut Cx<'_>) -> SocketError {
@@ -133,8 +141,12 @@ impl Tcb {
         if !more {
             self.push_seq = self.write_seq;
         }
-        if flags.contains(SendFlags::URGENT) && n == wanted {
+        if flags.contains(SendFlags::URGENT) {
+            // Of what was taken, as Linux has it.
             self.snd_up = self.write_seq;
+        }
+        if flags.contains(SendFlags::END_OF_RECORD) && n == wanted {
+            self.records.push(Record { end: self.write_seq, push: !more });
         }
         if self.chronograph.now == Limited::Idle {
             self.chronograph.enter(cx.now, Limited::Busy);
@@ -152,7 +164,7 @@ impl Tcb {
 
     /// Whether there is something to receive; `Ok(false)` at the end of the stream.
     fn check_receive(&mut self) -> Result<bool, SocketError> {
-        if self.rx.readable() > 0 {
+        if self.rx.readable() > usize::from(self.is_mark_due()) {
             return Ok(true);
         }
         if self.fin_received {
@@ -176,10 +188,12 @@ impl Tcb {
         cx: &mut Cx<'_>,
         buffer: &mut [u8],
     ) -> Result<usize, SocketError> {
+        self.pass_mark(cx);
         if !self.check_receive()? || buffer.is_empty() {
             return Ok(0);
         }
-        let n = self.rx.read(buffer, cx.pool);
+        let most = buffer.len().min(self.until_mark());
+        let n = self.rx.read(&mut buffer[..most], cx.pool);
         self.after_receive(cx, n);
         Ok(n)
     }
@@ -190,11 +204,13 @@ impl Tcb {
         cx: &mut Cx<'_>,
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Result<usize, SocketError> {
+        self.pass_mark(cx);
         if !self.check_receive()? {
             take(&[]);
             return Ok(0);
         }
         let front = self.rx.front();
+        let front = &front[..front.len().min(self.until_mark())];
         let n = take(front).min(front.len());
         self.rx.consume(n, cx.pool);
         self.after_receive(cx, n);
@@ -206,11 +222,15 @@ impl Tcb {
         if !self.check_receive()? {
             return Ok(0);
         }
-        Ok(self.rx.peek(0, buffer))
+        let most = buffer.len().min(self.until_mark());
+        Ok(self.rx.peek(usize::from(self.is_mark_due()), &mut buffer[..most]))
     }
 
     fn after_receive(&mut self, cx: &mut Cx<'_>, n: usize) {
         self.copied_seq += n as u32;
+        if self.urgent.is_some_and(|urgent| urgent.seq.lt(self.copied_seq)) {
+            self.urgent = None;
+        }
         self.adjust_receive_space(cx);
         self.after_read(cx, n);
     }
@@ -263,7 +283,8 @@ impl Tcb {
         // TCP_NODELAY sends what waits, corked or not, each time that it is set.
         let hurried = options.nodelay && (!old.nodelay || options == *old);
         if connected && (uncorked || hurried) {
-            self.push_pending(cx, Nagle::Off);
+            // What a cork held still waits for what Nagle has it wait for.
+            self.push_pending(cx, if options.nodelay { Nagle::Off } else { Nagle::Options });
         }
         match quickack {
             Some(true) => {

@@ -1,10 +1,15 @@
 //! The transmission control block (RFC 9293 §3.3.1, Linux `struct tcp_sock`).
 
+use alloc::boxed::Box;
+
 use super::cc::{CcContext, Congestion, CongestionState};
 use super::config::TcpConfig;
+use super::ip_options::IpOptions;
+use super::mtu_probe::MtuSearch;
 use super::options::TcpOptions;
 use super::rack::{Rack, TailLossProbe};
 use super::rate::DeliveryRate;
+use super::records::Records;
 use super::recv_buf::ReceiveQueue;
 use super::rtt::RttEstimator;
 use super::rtx_queue::{Marks, RtxQueue};
@@ -13,6 +18,7 @@ use super::send_buf::SendBuffer;
 use super::sparse::Sparse;
 use super::state::TcpState;
 use super::timer::Timers;
+use super::urgent::Urgent;
 use crate::socket::{SocketError, SocketId, SocketOptions};
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNumber;
@@ -325,10 +331,14 @@ pub(crate) struct Tcb {
     pub(crate) rcv_ooopack: u32,
 
     // What few segments need.
-    /// Where urgent data of the peer's ends, if there is some (RFC 6093).
-    pub(crate) rcv_up: Option<SeqNumber>,
-    /// Black-hole detection has lowered the MSS to this (RFC 4821 §7.7).
-    pub(crate) probed_mss: Option<u16>,
+    /// The urgent byte of the peer's, if there is one (RFC 6093).
+    pub(crate) urgent: Option<Urgent>,
+    /// Where no segment may go beyond (`MSG_EOR`).
+    pub(crate) records: Records,
+    /// Options of IP that its packets carry.
+    pub(crate) ip_options: Option<Box<IpOptions>>,
+    /// The search for the path MTU, when sizes are probed (RFC 4821).
+    pub(crate) mtu_search: Option<Box<MtuSearch>>,
     /// Nobody has accepted it yet: the listener.
     pub(crate) listener: Option<SocketId>,
     pub(crate) iss: SeqNumber,
@@ -362,6 +372,7 @@ impl Tcb {
             tuple: FourTuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
             ip: Sparse::new(ip),
             options: Sparse::new(options),
+            ip_options: None,
             orphan: false,
             listener: None,
             hashed: false,
@@ -389,6 +400,7 @@ impl Tcb {
             snd_sml: zero,
             fin_queued: false,
             snd_up: zero,
+            records: Records::default(),
             send: SendBuffer::default(),
             send_limit: options.send_limit(config),
             rtx: RtxQueue::default(),
@@ -400,7 +412,7 @@ impl Tcb {
             advmss: 536,
             pmtu: 0,
             path_generation: 0,
-            probed_mss: None,
+            mtu_search: None,
             snd_wscale: 0,
             rcv_wscale: 0,
             last_sent_at: now,
@@ -414,7 +426,7 @@ impl Tcb {
             receive_limit: options.receive_limit(config),
             scaling_ratio: 128,
             charged: 0,
-            rcv_up: None,
+            urgent: None,
             rx: ReceiveQueue::default(),
             duplicate: None,
             ack: AckState {
@@ -492,6 +504,19 @@ impl Tcb {
         }
     }
 
+    /// Takes over the options of IP that the socket was given; tells whether they are others than
+    /// before.
+    pub(crate) fn take_ip_options(&mut self) -> Result<bool, SocketError> {
+        let options = IpOptions::compile(&self.ip.ip_options)?;
+        let before = core::mem::replace(&mut self.ip_options, options);
+        Ok(before != self.ip_options)
+    }
+
+    /// Where its packets are addressed to: the peer, or the first hop of a source route.
+    pub(crate) fn next_hop(&self) -> core::net::Ipv4Addr {
+        self.ip_options.as_ref().and_then(|options| options.via()).unwrap_or(self.tuple.remote)
+    }
+
     /// Reads from all of the memory that a segment needs: it comes together then, and not piece by
     /// piece when it is missed.
     #[inline]
@@ -522,6 +547,16 @@ impl Tcb {
     /// One past the data that the application has written, FIN not counted.
     pub(crate) fn data_end(&self) -> SeqNumber {
         self.write_seq - u32::from(self.fin_queued)
+    }
+
+    /// One past the data that may share a segment with the next byte to send.
+    pub(crate) fn record_end(&self) -> SeqNumber {
+        self.records.first().map_or(self.data_end(), |record| record.end)
+    }
+
+    /// Bytes of memory that what is written and not acknowledged takes.
+    pub(crate) fn send_memory(&self) -> usize {
+        self.send.len() + self.records.memory()
     }
 
     /// Numbers not sent yet, FIN counted.

@@ -360,11 +360,12 @@ impl Tcb {
         let room = self.window_end() - self.snd_nxt;
         if self.has_unsent() && room > 0 {
             let mss = self.current_mss();
-            let data = self.data_end().since(self.snd_nxt) as usize;
+            let data = self.record_end().since(self.snd_nxt) as usize;
             let len = data.min(room as usize).min(mss);
             self.push_seq = self.snd_nxt + len as u32;
             self.send_new(cx, len, mss, why);
         } else {
+            self.send_urgent_probe(cx, why);
             self.send_probe(cx, why);
         }
     }
@@ -424,24 +425,6 @@ impl Tcb {
             let elapsed = cx.now - self.last_heard();
             cx.now + idle.saturating_sub(elapsed)
         });
-    }
-
-    /// Segments seem to vanish for their size (RFC 4821 §7.7, Linux `tcp_mtu_probing`).
-    fn doubt_path_mtu(&mut self, cx: &mut Cx<'_>) {
-        if !cx.config.mtu_probing {
-            return;
-        }
-        let mss = match self.probed_mss {
-            None => cx.config.base_mss,
-            Some(mss) => mss / 2,
-        };
-        let floor = cx.config.min_snd_mss.max(48);
-        let mss = mss.max(floor);
-        if mss < self.mss {
-            self.probed_mss = Some(mss);
-            self.sync_mss(self.pmtu);
-            cx.ext.tcp_mtup_fail += 1;
-        }
     }
 }
 

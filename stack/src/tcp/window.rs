@@ -71,7 +71,7 @@ impl Tcb {
     }
 
     /// The window to offer (Linux `__tcp_select_window`).
-    pub(crate) fn wanted_window(&self, _cx: &Cx<'_>) -> u32 {
+    pub(crate) fn wanted_window(&self, cx: &Cx<'_>) -> u32 {
         let whole = self.window_clamp.min(self.window_from_space(self.receive_limit));
         let mut mss = u32::from(self.ack.rcv_mss);
         if mss > whole {
@@ -82,6 +82,17 @@ impl Tcb {
         }
         let mut free = self.free_space();
         let scale = self.rcv_wscale;
+        if self.may_shrink_window(cx) {
+            free -= free % (1 << scale);
+            let too_little = free < whole >> 4 || free < mss || free < 1 << scale;
+            if free < whole / 2 && too_little {
+                return 0;
+            }
+            return match free > self.rcv_ssthresh {
+                true => self.rcv_ssthresh.next_multiple_of(1 << scale),
+                false => free,
+            };
+        }
         if free < whole / 2 {
             free -= free % (1 << scale);
             // RFC 9293 §3.8.6.2.2: no window rather than a silly one.
@@ -104,13 +115,18 @@ impl Tcb {
         }
     }
 
-    /// The window field of the next segment. What was offered is never taken back (RFC 9293
-    /// §3.8.6.2.1).
+    /// Whether what was offered may be taken back (`tcp_shrink_window`).
+    fn may_shrink_window(&self, cx: &Cx<'_>) -> bool {
+        cx.config.shrink_window && self.rcv_wscale > 0
+    }
+
+    /// The window field of the next segment. What was offered is not taken back (RFC 9293
+    /// §3.8.6.2.1) unless the stack is told to.
     pub(crate) fn select_window(&mut self, cx: &mut Cx<'_>) -> u16 {
         let old = self.rcv_wnd;
         let current = self.receive_window();
         let mut window = self.wanted_window(cx);
-        if window < current {
+        if window < current && !self.may_shrink_window(cx) {
             if window == 0 {
                 cx.ext.tcp_want_zero_window_adv += 1;
             }

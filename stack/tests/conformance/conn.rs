@@ -141,6 +141,8 @@ pub struct Seg {
     /// TSecr; the last one heard when `None`.
     pub echo: Option<u32>,
     pub ecn: u8,
+    /// The ECN fields of the fragments it comes in; none when it is whole.
+    pub fragments: Vec<u8>,
 }
 
 pub struct Conn {
@@ -267,7 +269,7 @@ impl Conn {
             urgent: 0,
             options,
         };
-        self.deliver(&repr, 0, 0);
+        self.deliver(&repr, 0, 0, &[]);
     }
 
     /// The peer's clock.
@@ -275,14 +277,25 @@ impl Conn {
         PEER_CLOCK.wrapping_add(self.lab.now().as_millis() as u32)
     }
 
-    fn deliver(&mut self, repr: &TcpRepr<'_>, len: u32, ecn: u8) {
+    /// In one packet, or in fragments with these ECN fields.
+    fn deliver(&mut self, repr: &TcpRepr<'_>, len: u32, ecn: u8, fragments: &[u8]) {
         let mut bytes = vec![0; repr.header_len()];
         repr.emit(&mut bytes);
         bytes.resize(bytes.len() + len as usize, b'p');
         let pseudo = pseudo_header_sum(PEER, US, Protocol::TCP, bytes.len() as u16);
         tcp::fill_checksum(&mut bytes, pseudo);
-        let packet = Ip::new(PEER, US, Protocol::TCP, bytes).tos(ecn).df().build();
-        self.lab.inject_ip(self.tester, self.host, self.link, &packet);
+        if fragments.is_empty() {
+            let packet = Ip::new(PEER, US, Protocol::TCP, bytes).tos(ecn).df().build();
+            self.lab.inject_ip(self.tester, self.host, self.link, &packet);
+            return;
+        }
+        let size = bytes.len().div_ceil(fragments.len()).next_multiple_of(8);
+        for (n, (piece, ecn)) in bytes.chunks(size).zip(fragments).enumerate() {
+            let packet = Ip::new(PEER, US, Protocol::TCP, piece.to_vec()).tos(*ecn);
+            let more = (n + 1) * size < bytes.len();
+            let packet = packet.fragment(n * size, more).build();
+            self.lab.inject_ip(self.tester, self.host, self.link, &packet);
+        }
     }
 
     /// A pure ACK of so many segments, to be changed.
@@ -296,6 +309,7 @@ impl Conn {
             sack: Vec::new(),
             echo: None,
             ecn: 0,
+            fragments: Vec::new(),
         }
     }
 
@@ -322,7 +336,7 @@ impl Conn {
             urgent: 0,
             options,
         };
-        self.deliver(&repr, seg.len, seg.ecn);
+        self.deliver(&repr, seg.len, seg.ecn, &seg.fragments);
     }
 
     /// The peer acknowledges so many segments.

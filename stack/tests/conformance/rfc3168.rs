@@ -23,6 +23,8 @@ conformance! {
         => a_lost_ecn_syn_falls_back;
     Linux "RFC3168-6.1.1-rst" "6.1.1.1" "A RST in answer is final."
         => a_reset_to_an_ecn_syn;
+    Must "RFC3168-5.3-fragments" "5.3" "A mark on one fragment is one on the whole segment; among fragments that are not ECN-capable it is refused."
+        => marks_on_fragments_count;
     Should "RFC3168-6.1.2-ect0" "6.1.2" "New data is marked ECT(0)." => data_is_marked_ect0;
     Must "RFC3168-6.1.2-once" "6.1.2" "An echo lowers the window as a loss would, once for a window of data."
         => an_echo_lowers_once_per_window;
@@ -239,6 +241,27 @@ fn marks_are_echoed_until_cwr() {
     assert!(conn.only().is(TcpFlags::ECE));
     conn.data_with(600, 100, |seg| (seg.ecn, seg.flags) = (ECT0, TcpFlags::ACK | TcpFlags::CWR));
     assert!(!conn.only().is(TcpFlags::ECE), "at once as well");
+}
+
+/// Linux `ip_frag_ecn_table`.
+fn marks_on_fragments_count() {
+    const ECT1: u8 = 1;
+    let answer = |fragments: &[u8]| {
+        let mut conn = Setup::default().ecn().open();
+        conn.data_with(0, 100, |seg| seg.fragments = fragments.to_vec());
+        let sent = conn.sent();
+        assert!(sent.len() <= 1, "{sent:?}");
+        sent.first().map(|ack| ack.is(TcpFlags::ECE))
+    };
+    for unmarked in [[0, 0, 0], [ECT0, ECT0, ECT0], [ECT1, ECT0, ECT0], [ECT0, ECT0, ECT1]] {
+        assert_eq!(answer(&unmarked), Some(false), "{unmarked:?}");
+    }
+    for marked in [[CE, ECT0, ECT0], [ECT0, CE, ECT1], [ECT1, ECT1, CE], [CE, CE, CE]] {
+        assert_eq!(answer(&marked), Some(true), "{marked:?}");
+    }
+    for mixed in [[0, 0, CE], [CE, 0, 0], [0, ECT0, 0], [ECT1, ECT0, 0], [CE, ECT0, 0]] {
+        assert_eq!(answer(&mixed), None, "{mixed:?}");
+    }
 }
 
 fn a_mark_with_cwr_begins_anew() {

@@ -551,7 +551,16 @@ impl Talk {
     /// The application reads up to `max` bytes, which are those that were sent.
     pub fn try_read(&mut self, max: usize) -> Result<usize, SocketError> {
         let mut buffer = vec![0; max];
-        let n = self.stack.receive(self.now, self.conn, &mut buffer)?;
+        let is_at_mark = self.stack.is_at_mark(self.conn)?;
+        let received = self.stack.receive(self.now, self.conn, &mut buffer);
+        // The urgent byte is passed over, be there something behind it or not.
+        if is_at_mark
+            && !self.stack.tcp_options(self.conn)?.oob_inline
+            && !self.stack.is_at_mark(self.conn)?
+        {
+            self.read += 1;
+        }
+        let n = received?;
         assert_eq!(buffer[..n], bytes(self.read + 1, n), "the bytes at {}", self.read + 1);
         self.read += n as u32;
         self.settle();
@@ -564,6 +573,16 @@ impl Talk {
         while let Ok(n @ 1..) = self.try_read(1 << 20) {
             all += n;
         }
+        all
+    }
+
+    /// Reads everything there is, whatever it is: urgent bytes may have been taken out.
+    pub fn drain(&mut self) -> usize {
+        let (mut buffer, mut all) = (vec![0; 1 << 20], 0);
+        while let Ok(n @ 1..) = self.stack.receive(self.now, self.conn, &mut buffer) {
+            all += n;
+        }
+        self.settle();
         all
     }
 

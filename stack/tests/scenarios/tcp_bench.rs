@@ -8,8 +8,8 @@ use tapping_stack::stats::{TcpExtMib, TcpMib};
 use tapping_stack::time::{Duration, Instant};
 use tapping_stack::wire::ipv4::pseudo_header_sum;
 use tapping_stack::wire::{
-    Message, Protocol, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions, TcpOptionsRepr, TcpRepr,
-    tcp,
+    Message, Protocol, SackBlock, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions, TcpOptionsRepr,
+    TcpRepr, tcp,
 };
 use tapping_stack::{Config, LinkId, SocketError, SocketId, Stack};
 
@@ -50,10 +50,12 @@ pub struct Seg {
     pub ack: SeqNumber,
     pub flags: TcpFlags,
     pub window: u16,
+    pub urgent: u16,
     pub mss: Option<u16>,
     pub wscale: Option<u8>,
     pub sack_ok: bool,
     pub ts: Option<(u32, u32)>,
+    pub sack: Vec<SackBlock>,
     pub payload: Vec<u8>,
     pub tos: u8,
     pub ttl: u8,
@@ -73,10 +75,12 @@ impl Seg {
             ack: SeqNumber(0),
             flags,
             window: 65_535,
+            urgent: 0,
             mss: None,
             wscale: None,
             sack_ok: false,
             ts: None,
+            sack: Vec::new(),
             payload: Vec::new(),
             tos: 0,
             ttl: 64,
@@ -108,12 +112,13 @@ impl Seg {
             ack: self.ack,
             flags: self.flags,
             window: self.window,
-            urgent: 0,
+            urgent: self.urgent,
             options: TcpOptionsRepr {
                 mss: self.mss,
                 window_scale: self.wscale,
                 sack_permitted: self.sack_ok,
                 timestamps: self.ts,
+                sack: &self.sack,
                 ..TcpOptionsRepr::default()
             },
         };
@@ -139,6 +144,7 @@ impl Seg {
             seq: tcp.seq(),
             ack: tcp.ack(),
             window: tcp.window(),
+            urgent: tcp.urgent(),
             payload: tcp.payload().to_vec(),
             tos: ip.tos(),
             ttl: ip.ttl(),

@@ -1,28 +1,7 @@
 //! Data in both directions.
 
 use crate::harness::script;
-
-/// An accepted connection without window scale, SACK and timestamps, 100 ms after the SYN.
-const ACCEPTED: &str = "
-    0     socket tcp ; bind 8080 ; listen 1
-    +0    < S 0:0(0) win 65535 <mss 1000>
-    +0    > S. 0:0(0) ack 1 win 64240 <mss 1460>
-    +.1   < . 1:1(0) ack 1 win 65535
-    +0    accept(3, ..., ...) = 4
-";
-
-/// The same with SACK.
-const WITH_SACK: &str = "
-    0     socket tcp ; bind 8080 ; listen 1
-    +0    < S 0:0(0) win 65535 <mss 1000,sackOK,nop,nop>
-    +0    > S. 0:0(0) ack 1 win 64240 <mss 1460,nop,nop,sackOK>
-    +.1   < . 1:1(0) ack 1 win 65535
-    +0    accept(3, ..., ...) = 4
-";
-
-fn after(start: &str, rest: &str) {
-    script(&format!("{start}\n{rest}"));
-}
+use crate::start::{ACCEPTED, WITH_SACK, after};
 
 /// RFC 9293 §3.9.1.2: PSH on the last segment of a write; RFC 6928: ten segments at first.
 #[test]

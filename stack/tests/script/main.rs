@@ -5,5 +5,7 @@ mod harness;
 mod close;
 mod data;
 mod odd;
+mod records;
 mod recovery;
 mod setup;
+mod start;

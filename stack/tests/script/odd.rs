@@ -1,18 +1,7 @@
 //! What well-behaved peers do not send.
 
 use crate::harness::script;
-
-const ACCEPTED: &str = "
-    0     socket tcp ; bind 8080 ; listen 1
-    +0    < S 0:0(0) win 65535 <mss 1000>
-    +0    > S. 0:0(0) ack 1 win 64240 <mss 1460>
-    +.1   < . 1:1(0) ack 1 win 65535
-    +0    accept(3, ..., ...) = 4
-";
-
-fn after_accept(rest: &str) {
-    script(&format!("{ACCEPTED}\n{rest}"));
-}
+use crate::start::after_accept;
 
 /// Linux `inet_shutdown`: the attempt is over, and the socket may try again.
 #[test]

@@ -1,6 +1,7 @@
 //! Losses that are repaired, and what looks like one.
 
 use crate::harness::script;
+use crate::start::after;
 
 /// A connection whose peer takes 1000 bytes in a segment and acknowledges selectively; large
 /// segments may be named whole or in parts.
@@ -22,10 +23,6 @@ const PLAIN: &str = "
     +.04  < . 1:1(0) ack 1 win 65535
     +0    accept(3, ..., ...) = 4
 ";
-
-fn after(start: &str, rest: &str) {
-    script(&format!("{start}\n{rest}"));
-}
 
 /// RFC 3042: two duplicates let two new segments out; what they stood for does not count again
 /// when it is acknowledged (Linux `tcp_remove_reno_sacks`), so the window grows by one.

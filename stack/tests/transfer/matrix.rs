@@ -2,7 +2,9 @@
 //!
 //! The parameters are crossed in full when the environment variable `TRANSFER_MATRIX` is `full`;
 //! otherwise a sample runs in which any three settings of different parameters occur together.
-//! `TRANSFER_SEED` sets another seed than 1.
+//! `TRANSFER_SEED` sets another seed than 1. With some the limits do not hold where a fifth is lost in
+//! windows of few segments: there a row of lost ACKs is measured as a long round trip, and timeouts
+//! grow with it (as Linux's do).
 
 use std::collections::HashSet;
 use std::env;

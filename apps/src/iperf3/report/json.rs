@@ -3,14 +3,15 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use super::super::meter::{Interval, Side, Snapshot, StreamInfo, StreamSummary, Summary};
+use super::super::meter::{
+    Interval, Role, Side, Snapshot, StreamInfo, StreamSummary, Summary, TcpRange,
+};
 use super::super::params::{Direction, Params, Protocol, Until};
 use super::super::results::{Cpu, ServerOutput};
 use super::super::tree::{Json as Tree, object};
 use super::super::units::percentage;
 use super::text::{add, sum_of};
 use super::{Opening, Report};
-use crate::iperf3::meter::Role;
 
 /// The most stream intervals that a document keeps; the sums at its end count all.
 const MAX_KEPT: usize = 250_000;
@@ -125,7 +126,9 @@ impl<O: Write + Send> Json<O> {
             extend(&mut fields, side_fields(side));
             if name == "sender" {
                 push_retransmits(&mut fields, side);
-                if let Some(range) = stream.tcp {
+                // iperf3's client tells zeros of a connection that it does not see.
+                let remote = self.role == Role::Client && side.retransmits.is_some();
+                if let Some(range) = stream.tcp.or(remote.then(TcpRange::default)) {
                     fields.push("max_snd_cwnd", range.max_cwnd);
                     fields.push("max_snd_wnd", range.max_window);
                     fields.push("max_rtt", range.max_rtt);

@@ -10,7 +10,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tapping_stack::config::{EcnMode, SynCookies};
+use tapping_stack::config::{EcnMode, MtuProbing, SynCookies};
 use tapping_stack::tcp::SendFlags;
 use tapping_stack::tcp::cc::CongestionAlgorithm;
 use tapping_stack::time::{Duration, Instant};
@@ -122,7 +122,7 @@ impl World {
             SynCookies::Off,
         ]);
         config.tcp.abort_on_overflow = flag(4);
-        config.tcp.mtu_probing = flag(5);
+        config.tcp.mtu_probing = if flag(5) { MtuProbing::On } else { MtuProbing::Off };
         config.tcp.rfc1337 = flag(6);
         config.tcp.congestion_control = input.pick(&[
             CongestionAlgorithm::Cubic,
@@ -139,6 +139,8 @@ impl World {
         stack.bind(listener, SocketAddr::new(IpAddr::V4(OWN), PORT)).expect("the port is free");
         let backlog = usize::from(input.u8() % 4);
         stack.listen(now, listener, backlog).expect("nobody else listens");
+        let inline = stack.set_tcp_options(now, listener, |options| options.oob_inline = exact);
+        inline.expect("options");
         World {
             stack,
             link,
@@ -220,6 +222,8 @@ impl World {
     fn connect(&mut self, input: &mut Input<'_>) {
         let (addr, port) = (peer_addr(input), 1 + input.u16() % PEER_PORTS);
         let Ok(socket) = self.stack.open_tcp() else { return };
+        let exact = self.exact;
+        let _ = self.stack.set_tcp_options(self.now, socket, |options| options.oob_inline = exact);
         if input.bool() {
             // From a known port, so that connections meet their old selves.
             let _ =
@@ -470,7 +474,8 @@ impl World {
         let data: Vec<u8> = (0..len).map(|at| pattern(base.wrapping_add(at))).collect();
         let flags = match input.u8() {
             0..200 => SendFlags::empty(),
-            200..230 => SendFlags::MORE,
+            200..220 => SendFlags::MORE,
+            220..240 => SendFlags::END_OF_RECORD,
             _ => SendFlags::URGENT,
         };
         if let Ok(taken) = self.stack.send_with_flags(self.now, socket, &data, flags) {
@@ -485,6 +490,9 @@ impl World {
     fn read(&mut self, input: &mut Input<'_>) {
         let Some(n) = self.socket(input) else { return };
         let socket = self.sockets[n].0;
+        let urgent = self.stack.peek_urgent(socket);
+        assert!(urgent.is_err() || !self.exact, "there is a mark, but all is in line");
+        assert_eq!(self.stack.receive_urgent(socket), urgent);
         let mut buffer = vec![0; usize::from(input.u16())];
         let Ok(len) = self.stack.receive(self.now, socket, &mut buffer) else { return };
         if std::env::var_os("TRACE").is_some() {
@@ -520,6 +528,12 @@ impl World {
                 self.sockets.swap_remove(n);
                 self.stack.abort(self.now, socket).expect("it is open");
             }
+            5 => {
+                self.stack.disconnect(self.now, socket).expect("it is open");
+                assert_eq!(self.stack.tcp_state(socket), Ok(TcpState::Closed));
+                assert_eq!(self.stack.unread(socket), Ok(0));
+                (self.sockets[n].1, self.sockets[n].2) = (0, 0);
+            }
             4 => {
                 // Once more with the same socket.
                 let addr = SocketAddr::new(IpAddr::V4(peer_addr(input)), 1 + input.u16() % 2);
@@ -550,6 +564,8 @@ impl World {
             options.cork = flags & 6 == 6;
             options.keepalive = flags & 8 != 0;
             options.linger_reset = flags & 0x70 == 0x70;
+            // Whatever is urgent is in the stream where that is checked.
+            options.oob_inline = self.exact || flags & 0x80 != 0;
             match change {
                 0 => options.send_buffer = Some(size),
                 1 => options.receive_buffer = Some(size),
@@ -577,7 +593,11 @@ impl World {
             self.stack.close(self.now, listener).expect("it is open");
         }
         let Ok(socket) = self.stack.open_tcp() else { return };
-        let reuse = |options: &mut tapping_stack::TcpOptions| options.reuse_addr = true;
+        let exact = self.exact;
+        let reuse = |options: &mut tapping_stack::TcpOptions| {
+            options.reuse_addr = true;
+            options.oob_inline = exact;
+        };
         self.stack.set_tcp_options(self.now, socket, reuse).expect("it is open");
         let bound = self.stack.bind(socket, SocketAddr::new(IpAddr::V4(OWN), PORT));
         let listens = bound.and_then(|()| self.stack.listen(self.now, socket, backlog));

@@ -1,5 +1,6 @@
 //! Retransmission by the timer, and connections that fail.
 
+use tapping_stack::config::MtuProbing;
 use tapping_stack::socket::Readiness;
 use tapping_stack::tcp::SendFlags;
 use tapping_stack::tcp::cc::CongestionAlgorithm;
@@ -167,7 +168,7 @@ fn other_congestion_controls_may_be_used() {
 
 fn after_r1_the_path_mtu_is_doubted() {
     let mut setup = Setup::default();
-    setup.config.tcp.mtu_probing = true;
+    setup.config.tcp.mtu_probing = MtuProbing::BlackHole;
     let mut t = Talk::passive(setup);
     t.set(|options| options.nodelay = true);
     t.sent(1460);
@@ -227,7 +228,7 @@ fn trouble_shows_in_tcp_info() {
 fn r1_is_three() {
     assert_eq!(Config::default().tcp.retries1, 3);
     let mut setup = Setup::default();
-    setup.config.tcp.mtu_probing = true;
+    setup.config.tcp.mtu_probing = MtuProbing::BlackHole;
     let mut t = Talk::passive(setup);
     t.sent(1460);
     while t.info().retransmits < 4 {

@@ -9,6 +9,8 @@ conformance! {
 
     ShouldNot "RFC9293-SHLD-14" "3.8.6" "The right edge of the window never moves left."
         => the_window_is_never_shrunk;
+    Linux "RFC7323-2.4-shrink" "3.8.6" "With tcp_shrink_window it does, when memory is short; never without a window scale."
+        => the_window_is_shrunk_on_demand;
     May "RFC9293-MAY-8" "3.8.6.1" "The window may stay closed as long as nobody reads."
         => our_window_may_stay_closed;
     Must "RFC9293-MUST-39" "3.8.6.2.2" "Small openings of the window are not announced."
@@ -88,6 +90,35 @@ fn the_window_is_never_shrunk() {
         }
         assert!(edge > first, "the window moved");
     }
+}
+
+/// Segments that take more memory than was foreseen.
+fn the_window_is_shrunk_on_demand() {
+    let shrinks = |shrink: bool, wscale: Option<u8>| {
+        let mut setup = Setup { wscale, ..small_buffer(140_000) };
+        setup.config.tcp.shrink_window = shrink;
+        let mut t = Talk::passive(setup);
+        let (mut edge, mut shrunk) = (0, false);
+        for _ in 0..5000 {
+            let seg = t.data(100.min(t.info().rcv_wnd as usize).max(1));
+            t.inject(seg);
+            t.run(millis(200));
+            for ack in t.heard() {
+                let scale = t.info().wscale.map_or(0, |(_, ours)| ours);
+                let offered = ack.ack + (u32::from(ack.win) << scale);
+                shrunk |= offered < edge;
+                edge = offered;
+            }
+            if t.info().rcv_wnd == 0 {
+                break;
+            }
+        }
+        assert_eq!(t.info().rcv_wnd, 0, "it closes in the end");
+        shrunk
+    };
+    assert!(!shrinks(false, Some(7)));
+    assert!(!shrinks(true, None));
+    assert!(shrinks(true, Some(7)));
 }
 
 fn our_window_may_stay_closed() {

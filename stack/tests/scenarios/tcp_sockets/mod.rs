@@ -5,8 +5,10 @@ mod accepting;
 mod binding;
 mod calls;
 mod ending;
+mod ip_options;
 mod memory;
 mod options;
+mod queues;
 mod readiness;
 
 pub use crate::tcp_bench::*;

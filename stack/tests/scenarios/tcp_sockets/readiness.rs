@@ -32,10 +32,10 @@ impl Wake for Counter {
     }
 }
 
-struct Watch(Arc<Counter>);
+pub struct Watch(Arc<Counter>);
 
 impl Watch {
-    fn on(wire: &mut Wire, socket: SocketId, interest: Interest) -> Self {
+    pub fn on(wire: &mut Wire, socket: SocketId, interest: Interest) -> Self {
         let watch = Watch(Arc::default());
         watch.again(wire, socket, interest);
         watch
@@ -46,7 +46,7 @@ impl Watch {
         wire.stack().register_waker(socket, interest, &waker).unwrap();
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.0.load(Ordering::Relaxed)
     }
 }

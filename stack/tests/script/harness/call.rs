@@ -3,6 +3,8 @@
 //! `write(4, ..., 1000) = 1000` and `write 1000` are the same call: a verb acts on the socket that
 //! was opened, accepted or named last, and succeeds unless ` = ` says otherwise.
 
+use tapping_stack::tcp::SendFlags;
+
 use super::cursor::Cursor;
 
 /// A call and what it should return.
@@ -39,15 +41,21 @@ pub enum Op {
     Connect {
         port: Option<u16>,
     },
+    /// Takes back what connect did.
+    Disconnect,
     Send {
         len: usize,
-        more: bool,
+        flags: SendFlags,
     },
     SendTo {
         len: usize,
     },
     Receive {
         len: usize,
+        peek: bool,
+    },
+    /// The urgent byte.
+    ReceiveUrgent {
         peek: bool,
     },
     Shutdown {
@@ -96,21 +104,25 @@ pub fn parse_call(text: &str) -> Result<Call, String> {
         "bind" => Op::Bind { port: port(argument(1)) },
         "listen" => Op::Listen { backlog: number(1)? },
         "accept" | "accept4" => Op::Accept,
+        "connect" if argument(1).contains("AF_UNSPEC") => Op::Disconnect,
         "connect" => Op::Connect { port: port(argument(1)) },
-        "write" => Op::Send { len: number(2)?, more: false },
-        "send" => Op::Send { len: number(2)?, more: argument(3).contains("MSG_MORE") },
+        "write" => Op::Send { len: number(2)?, flags: SendFlags::empty() },
+        "send" => Op::Send { len: number(2)?, flags: send_flags(argument(3)) },
         "sendmsg" => {
-            Op::Send { len: vector_len(argument(1))?, more: argument(2).contains("MSG_MORE") }
+            Op::Send { len: vector_len(argument(1))?, flags: send_flags(argument(2)) }
         }
         "ioctl" => {
             let expected = argument(2).trim_matches(['[', ']']).to_string();
             Op::Get { name: argument(1).into(), expected }
         }
         "sendto" => match argument(4) {
-            "" | "NULL" => Op::Send { len: number(2)?, more: argument(3).contains("MSG_MORE") },
+            "" | "NULL" => Op::Send { len: number(2)?, flags: send_flags(argument(3)) },
             _ => Op::SendTo { len: number(2)? },
         },
         "read" => Op::Receive { len: number(2)?, peek: false },
+        "recv" | "recvfrom" if argument(3).contains("MSG_OOB") => {
+            Op::ReceiveUrgent { peek: argument(3).contains("MSG_PEEK") }
+        }
         "recv" | "recvfrom" => {
             Op::Receive { len: number(2)?, peek: argument(3).contains("MSG_PEEK") }
         }
@@ -155,10 +167,17 @@ pub fn parse_verb(text: &str) -> Result<Call, String> {
         "accept" => Op::Accept,
         "connect" if cursor.rest().is_empty() => Op::Connect { port: None },
         "connect" => Op::Connect { port: Some(cursor.number()?) },
-        "write" => Op::Send { len: cursor.number()?, more: cursor.eat("more") },
+        "disconnect" => Op::Disconnect,
+        "write" => {
+            let len = cursor.number()?;
+            let flags = send_flags(cursor.rest());
+            cursor.skip(cursor.rest().len());
+            Op::Send { len, flags }
+        }
         "sendto" => Op::SendTo { len: cursor.number()? },
         "read" => Op::Receive { len: cursor.number()?, peek: false },
         "peek" => Op::Receive { len: cursor.number()?, peek: true },
+        "urgent" => Op::ReceiveUrgent { peek: cursor.eat("peek") },
         "shutdown" => shutdown(cursor.word())?,
         "close" => Op::Close,
         "abort" => Op::Abort,
@@ -180,7 +199,7 @@ pub fn parse_verb(text: &str) -> Result<Call, String> {
         "ready" => {
             let ready = cursor.rest().split_whitespace().map(str::to_string).collect();
             cursor.skip(cursor.rest().len());
-            let all = ["POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"];
+            let all = ["POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"];
             Op::Poll { events: all.map(str::to_string).to_vec(), ready }
         }
         "use" => {
@@ -205,6 +224,21 @@ fn shutdown(how: &str) -> Result<Op, String> {
         "SHUT_RDWR" | "rdwr" => Ok(Op::Shutdown { read: true, write: true }),
         other => Err(format!("no way to shut down is {other:?}")),
     }
+}
+
+/// `MSG_MORE|MSG_EOR`, or `more eor`.
+fn send_flags(text: &str) -> SendFlags {
+    let words: Vec<_> =
+        text.split(['|', ' ']).map(|word| word.trim_start_matches("MSG_").to_lowercase()).collect();
+    let mut flags = SendFlags::empty();
+    for (name, flag) in [
+        ("more", SendFlags::MORE),
+        ("oob", SendFlags::URGENT),
+        ("eor", SendFlags::END_OF_RECORD),
+    ] {
+        flags.set(flag, words.iter().any(|word| word == name));
+    }
+    flags
 }
 
 fn set(name: &str, value: &str) -> Op {

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::HashMap;
 
-use tapping_stack::config::{BufferSizes, EcnMode, SynCookies, TimeWaitReuse};
+use tapping_stack::config::{BufferSizes, EcnMode, MtuProbing, SynCookies, TimeWaitReuse};
 use tapping_stack::packet::{Gso, GsoKind};
 use tapping_stack::socket::{Readiness, SocketId};
 use tapping_stack::tcp::SendFlags;
@@ -36,13 +36,24 @@ struct Socket {
     connecting: bool,
     written: u64,
     read: u64,
+    /// All before the urgent byte had been read when it was read last.
+    at_mark: bool,
     /// What a write that blocks has written.
     sending: usize,
 }
 
 impl Socket {
     fn new(id: SocketId, udp: bool) -> Self {
-        Socket { id, udp, non_blocking: false, connecting: false, written: 0, read: 0, sending: 0 }
+        Socket {
+            id,
+            udp,
+            non_blocking: false,
+            connecting: false,
+            written: 0,
+            read: 0,
+            at_mark: false,
+            sending: 0,
+        }
     }
 }
 
@@ -130,9 +141,17 @@ fn configure(config: &mut Config, name: &str, value: &str, numbers: &[usize]) ->
         "tcp_max_reordering" => tcp.max_reordering = number as u32,
         "tcp_slow_start_after_idle" => tcp.slow_start_after_idle = on,
         "tcp_moderate_rcvbuf" => tcp.moderate_rcvbuf = on,
-        "tcp_mtu_probing" => tcp.mtu_probing = on,
+        "tcp_mtu_probing" => {
+            let probing = [MtuProbing::Off, MtuProbing::BlackHole, MtuProbing::On];
+            tcp.mtu_probing = probing[number.min(2)];
+        }
+        "tcp_mtu_probe_floor" => tcp.mtu_probe_floor = number as u16,
+        "tcp_probe_threshold" => tcp.probe_threshold = number as u16,
+        "tcp_probe_interval" => tcp.probe_interval = seconds,
         "tcp_base_mss" => tcp.base_mss = number as u16,
         "tcp_min_snd_mss" => tcp.min_snd_mss = number as u16,
+        "tcp_shrink_window" => tcp.shrink_window = on,
+        "tcp_retrans_collapse" => tcp.retrans_collapse = on,
         "tcp_invalid_ratelimit" => tcp.invalid_ratelimit = Duration::from_millis(number as u64),
         "tcp_rto_max_ms" => tcp.rto_max = Duration::from_millis(number as u64),
         "tcp_notsent_lowat" => tcp.notsent_lowat = number,
@@ -302,13 +321,19 @@ impl Endpoint {
                 return Ok(Outcome::Value(i64::from(new)));
             }
             Op::Connect { port } => return self.connect(now, socket, port.unwrap_or(8080)),
-            Op::Send { len, more } => return self.send(now, socket, *len, *more),
+            Op::Disconnect => {
+                stack.disconnect(now, id)?;
+                *socket =
+                    Socket { non_blocking: socket.non_blocking, ..Socket::new(id, socket.udp) };
+            }
+            Op::Send { len, flags } => return self.send(now, socket, *len, *flags),
             Op::SendTo { len } => {
                 let peer = SocketAddr::new(PEER.into(), 40_000);
                 stack.send_to(now, id, peer, &payload(0, *len))?;
                 return Ok(Outcome::Value(*len as i64));
             }
             Op::Receive { len, peek } => return self.receive(now, socket, *len, *peek),
+            Op::ReceiveUrgent { peek } => return urgent(stack, id, *peek),
             Op::Shutdown { read, write } => {
                 let how = match (read, write) {
                     (true, true) => Shutdown::Both,
@@ -371,13 +396,12 @@ impl Endpoint {
         now: Instant,
         socket: &mut Socket,
         len: usize,
-        more: bool,
+        flags: SendFlags,
     ) -> Result<Outcome, SocketError> {
         if socket.udp {
             let sent = self.stack.send(now, socket.id, &payload(0, len))?;
             return Ok(Outcome::Value(sent as i64));
         }
-        let flags = if more { SendFlags::MORE } else { SendFlags::empty() };
         let done = core::mem::take(&mut socket.sending);
         let data = payload(socket.written, len - done);
         let sent = match self.stack.send_with_flags(now, socket.id, &data, flags) {
@@ -410,17 +434,32 @@ impl Endpoint {
             self.stack.recycle(packet);
             return Ok(checked(received.min(len), fits));
         }
+        socket.at_mark |= self.stack.is_at_mark(socket.id)?;
         let mut buffer = vec![0; len];
         let received = match peek {
             true => self.stack.peek(socket.id, &mut buffer)?,
             false => self.stack.receive(now, socket.id, &mut buffer)?,
         };
-        let fits = buffer.get(..received) == Some(&payload(socket.read, received)[..]);
+        let holds = |start| buffer.get(..received) == Some(&payload(start, received)[..]);
+        // The urgent byte is passed over, once all before it has been read.
+        let start = socket.read;
+        let hole = socket.at_mark && !holds(start) && holds(start + 1);
+        let fits = hole || holds(start);
+        socket.at_mark = self.stack.is_at_mark(socket.id)?;
         if !peek {
-            socket.read += received as u64;
+            socket.read += u64::from(hole) + received as u64;
         }
         Ok(checked(received, fits))
     }
+}
+
+/// The urgent byte; what the pattern has there is not known here.
+fn urgent(stack: &mut Stack, id: SocketId, peek: bool) -> Result<Outcome, SocketError> {
+    let byte = match peek {
+        true => stack.peek_urgent(id)?,
+        false => stack.receive_urgent(id)?,
+    };
+    Ok(Outcome::Value(byte.is_some().into()))
 }
 
 fn checked(received: usize, fits: bool) -> Outcome {
@@ -498,7 +537,10 @@ fn get(
     expected: &str,
 ) -> Result<Outcome, SocketError> {
     let actual = match name {
-        "SIOCINQ" | "FIONREAD" => stack.peek(id, &mut vec![0; 1 << 20]).map_or(0, |len| len as i64),
+        "SIOCINQ" | "FIONREAD" => stack.unread(id)? as i64,
+        "SIOCOUTQ" => stack.unacknowledged(id)? as i64,
+        "SIOCOUTQNSD" => stack.unsent(id)? as i64,
+        "SIOCATMARK" => stack.is_at_mark(id)?.into(),
         "SO_ERROR" => i64::from(stack.take_error(id)?.map_or(0, SocketError::errno)),
         "SO_SNDBUF" => stack.tcp_info(id)?.buffers.0 as i64,
         "SO_RCVBUF" => stack.tcp_info(id)?.buffers.1 as i64,
@@ -524,6 +566,7 @@ fn poll(readiness: Readiness, events: &[String], ready: &[String]) -> Outcome {
     let mut actual = Vec::new();
     for (name, is) in [
         ("POLLIN", readiness.contains(Readiness::READABLE)),
+        ("POLLPRI", readiness.contains(Readiness::PRIORITY)),
         ("POLLOUT", readiness.contains(Readiness::WRITABLE)),
         ("POLLERR", readiness.contains(Readiness::ERROR)),
         ("POLLHUP", readiness.contains(closed)),
