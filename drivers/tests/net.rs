@@ -2,15 +2,24 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use common::{HOST_ADDR, OUR_ADDR, net_pair, over_both_devices, pattern};
+use common::{HOST_ADDR, OUR_ADDR, OUR_MAC, net_pair, over_both_devices, pattern};
 use tapping_drivers::aio::{TcpListener, TcpStream, UdpSocket};
+use tapping_drivers::error::DeviceError;
 use tapping_drivers::net::{Finished, Net, Shutdown, block_on};
+use tapping_drivers::netlink::Netlink;
 use tapping_drivers::sandbox::Sandbox;
+use tapping_drivers::tap::TapConfig;
+use tapping_drivers::testing::{in_namespace, skip};
+
+/// The kernel forgets after three seconds which queue a flow was sent by (`TUN_FLOW_EXPIRE`).
+const FORGETTING: Duration = Duration::from_millis(3300);
 
 fn addr(n: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([10, 1, 0, n], port))
@@ -135,4 +144,70 @@ fn the_kernel_talks_to_us_and_we_to_it(sandbox: Sandbox) {
     });
     assert_eq!(&greeting, b"hello");
     assert_eq!(host.join().unwrap(), OUR_ADDR);
+}
+
+/// Connections both ways over a TAP with several queues, each with a stack of its own, that answer
+/// after the kernel has forgotten which queue they were begun by.
+#[test]
+fn several_stacks_over_the_queues_of_one_tap() {
+    in_namespace(|| {
+        let queues = match TapConfig::new("tap0", OUR_MAC).open_queues(3) {
+            Ok(queues) => queues,
+            Err(error @ (DeviceError::NoTun(_) | DeviceError::TunAccess(_))) => {
+                return skip(&error.to_string());
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let index = queues[0].link().index;
+        let host = format!("{HOST_ADDR}/24").parse().unwrap();
+        Netlink::open().unwrap().configure(index, Some(host)).unwrap();
+        let queues = queues.into_iter().map(|queue| Box::new(queue) as _).collect();
+        let address = format!("{OUR_ADDR}/24").parse().unwrap();
+        let net = Net::builder().queues(queues).address(address).start().unwrap();
+        assert_eq!(net.shards(), 3);
+
+        let listener = TcpListener::bind(&net, (OUR_ADDR, 7).into()).unwrap();
+        let (accepting, shards) = (net.clone(), Arc::new(Mutex::new(HashSet::new())));
+        let seen = Arc::clone(&shards);
+        let _ = net.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                seen.lock().unwrap().insert(stream.shard());
+                let _ = accepting.spawn_on(stream.shard(), echo(stream));
+            }
+            #[allow(unreachable_code)]
+            std::io::Result::Ok(())
+        });
+        let mut ours: Vec<_> =
+            (0..40).map(|_| std::net::TcpStream::connect((OUR_ADDR, 7)).unwrap()).collect();
+
+        let host = std::net::TcpListener::bind((HOST_ADDR, 8)).unwrap();
+        let theirs: Vec<_> = (0..12)
+            .map(|_| {
+                let stream = TcpStream::connect(&net, (HOST_ADDR, 8).into());
+                (block_on(stream).unwrap(), host.accept().unwrap().0)
+            })
+            .collect();
+        let used: HashSet<_> = theirs.iter().map(|(stream, _)| stream.shard()).collect();
+        assert_eq!(used.len(), 3, "connections are begun on each in turn");
+        thread::sleep(FORGETTING);
+
+        for (n, stream) in ours.iter_mut().enumerate() {
+            stream.write_all(&[n as u8; 100]).unwrap();
+            let mut back = [0; 100];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!(back, [n as u8; 100]);
+        }
+        for (n, (stream, mut peer)) in theirs.into_iter().enumerate() {
+            peer.write_all(&[n as u8; 100]).unwrap();
+            let mut received = [0; 100];
+            block_on(stream.read_exact(&mut received)).unwrap();
+            assert_eq!(received, [n as u8; 100]);
+        }
+        assert!(shards.lock().unwrap().len() > 1, "forty connections came by one queue");
+        let resets: u64 = (0..3)
+            .map(|shard| net.with_shard(shard, |stack, _| stack.snapshot().tcp.out_rsts))
+            .sum();
+        assert_eq!(resets, 0, "a stack did not know a connection of another");
+    });
 }
