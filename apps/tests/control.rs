@@ -100,12 +100,12 @@ fn what_is_served_is_shown_in_the_formats_of_linux() {
         assert_eq!(
             listed.out,
             "Netid State  Recv-Q Send-Q Local Address:Port Peer Address:PortProcess\n\
-             udp   UNCONN 0      0           10.0.0.2:7         0.0.0.0:*          \n\
-             tcp   LISTEN 0      4096        10.0.0.2:7         0.0.0.0:*          \n\
-             tcp   LISTEN 0      4096        10.0.0.2:80        0.0.0.0:*          \n",
+             udp   UNCONN 0      0            0.0.0.0:7         0.0.0.0:*          \n\
+             tcp   LISTEN 0      4096         0.0.0.0:7         0.0.0.0:*          \n\
+             tcp   LISTEN 0      4096         0.0.0.0:80        0.0.0.0:*          \n",
         );
         let chosen = runtime.ask("ss -Htln sport = :80").good();
-        assert_eq!(chosen.out, "LISTEN 0 4096 10.0.0.2:80 0.0.0.0:*\n");
+        assert_eq!(chosen.out, "LISTEN 0      4096   0.0.0.0:80 0.0.0.0:*\n");
         let process = runtime.ask("ss -Htlnp sport = :80").good();
         let users = format!("users:((\"serve\",pid={}))", serving.pid());
         assert!(process.out.contains(&users), "{process:#?}");
@@ -115,7 +115,8 @@ fn what_is_served_is_shown_in_the_formats_of_linux() {
         assert!(lines[1].ends_with(" UP             10.0.0.2/24 "), "{addresses:#?}");
         let routes = runtime.ask("ip route").good();
         assert!(routes.out.starts_with("10.0.0.0/24 dev "), "{routes:#?}");
-        assert!(routes.out.ends_with(" proto kernel scope link src 10.0.0.2 \n"), "{routes:#?}");
+        let connected = " proto kernel scope link src 10.0.0.2 \n";
+        assert!(routes.out.contains(connected), "{routes:#?}");
         runtime.ask("ip neigh").good();
         let stat = runtime.ask("stat").good();
         assert!(stat.out.starts_with("Ip:\n    Forwarding: 2\n"), "{stat:#?}");
@@ -152,9 +153,9 @@ fn of_several_stacks_one_is_chosen() {
         (path.display().to_string(), 8),
     ] {
         let said = runtime.ask(&format!("ss -Htln --stack {which}")).good();
-        assert_eq!(said.out, format!("LISTEN 0 4096 10.0.0.2:{port} 0.0.0.0:*\n"));
+        assert_eq!(said.out, format!("LISTEN 0      4096   0.0.0.0:{port} 0.0.0.0:*\n"));
         let said = Said::by(runtime.command("ss -Htln").env("TAPPING_STACK", &which)).good();
-        assert_eq!(said.out, format!("LISTEN 0 4096 10.0.0.2:{port} 0.0.0.0:*\n"));
+        assert_eq!(said.out, format!("LISTEN 0      4096   0.0.0.0:{port} 0.0.0.0:*\n"));
     }
     let said = runtime.ask("ip --stack db -br link").good();
     assert!(said.out.starts_with("lo  "), "{said:#?}");
@@ -248,7 +249,7 @@ fn a_program_beside_the_services_finds_them() {
             tapping_drivers::testing::skip(&said.err);
             continue;
         }
-        assert_eq!(said.good().out, "LISTEN 0 4096 10.0.0.2:7 0.0.0.0:*\n");
+        assert_eq!(said.good().out, "LISTEN 0      4096   0.0.0.0:7 0.0.0.0:*\n");
         assert_eq!(runtime.sockets(), Vec::<PathBuf>::new());
     }
 }

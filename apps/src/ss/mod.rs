@@ -130,8 +130,9 @@ impl Show<'_> {
         let mut row: Row = [const { String::new() }; COLUMNS];
         row[0] = socket.netid.clone();
         row[1] = state_name(socket.state).to_string();
-        row[2] = socket.recv_q.to_string();
-        row[3] = socket.send_q.to_string();
+        // With or without a header, queues are so wide.
+        row[2] = format!("{:<6}", socket.recv_q);
+        row[3] = format!("{:<6}", socket.send_q);
         row[4] = match &socket.dev {
             Some(dev) => format!("{}%{dev}:", socket.local.ip()),
             None => format!("{}:", socket.local.ip()),

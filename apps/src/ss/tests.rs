@@ -143,7 +143,7 @@ Recv-Q Send-Q Local Address:Port     Peer Address:PortProcess
 ";
     assert_eq!(text, expected);
     let bare = Layout { header: false, netid: true, ..layout(None) }.render(&rows(&one, &args()));
-    assert_eq!(bare, "tcp LISTEN 0 5 127.0.0.1:8080 0.0.0.0:*\n");
+    assert_eq!(bare, "tcp LISTEN 0      5      127.0.0.1:8080 0.0.0.0:*\n");
     assert_eq!(
         layout(None).render(&[]).trim_end(),
         "State Recv-Q Send-Q Local Address:Port Peer Address:PortProcess"
