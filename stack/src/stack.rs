@@ -22,6 +22,7 @@ pub use snapshot::{
 pub use tcp::Shutdown;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::arp::ArpLayer;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub struct Stack {
     links: LinkMap<Link>,
     /// Holds nothing between two calls.
     coalescer: Coalescer,
+    /// Nor does this: frames that are dealt with next.
+    ahead: Vec<Packet>,
 }
 
 impl Stack {
@@ -67,6 +70,7 @@ impl Stack {
             neighbours,
             links: LinkMap::default(),
             coalescer: Coalescer::default(),
+            ahead: Vec::new(),
         };
         stack.add_loopback();
         stack
@@ -119,12 +123,24 @@ impl Stack {
         let kind = self.core.interfaces.get(link).map(|interface| interface.kind);
         let ethernet = kind != Some(LinkKind::Ip);
         let mut coalescer = core::mem::take(&mut self.coalescer);
-        for frame in [first, second].into_iter().chain(frames) {
-            coalescer.push(frame, ethernet, &mut self.core.pool);
-            while let Some(ready) = coalescer.poll() {
-                self.handle_ready(now, link, ready);
+        let mut frames = [first, second].into_iter().chain(frames);
+        let mut ahead = core::mem::take(&mut self.ahead);
+        loop {
+            ahead.extend(frames.by_ref().take(crate::tcp::LOOK_AHEAD));
+            if ahead.is_empty() {
+                break;
+            }
+            crate::tcp::look_ahead(&self.core, &ahead, ethernet);
+            let mut batch = ahead.drain(..);
+            while let Some(frame) = batch.next() {
+                let follow = batch.len() + frames.size_hint().0;
+                coalescer.push(frame, ethernet, follow, &mut self.core.pool);
+                while let Some(ready) = coalescer.poll() {
+                    self.handle_ready(now, link, ready);
+                }
             }
         }
+        self.ahead = ahead;
         coalescer.flush(&mut self.core.pool);
         while let Some(ready) = coalescer.poll() {
             self.handle_ready(now, link, ready);
@@ -170,6 +186,7 @@ impl Stack {
         self.advance(now);
         let frame = self.link_mut(link)?.queue.pop_front()?;
         self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
+        self.core.make_room();
         self.resume_tcp();
         Some(frame)
     }

@@ -250,3 +250,6 @@ fn serve_peer(peer: &Net, port: u16) -> Result<tapping_drivers::net::JoinHandle<
         let _ = server.run(&mut Silence, Box::pin(std::future::pending())).await;
     }))
 }
+
+#[cfg(test)]
+mod tests;

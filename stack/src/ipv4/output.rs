@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::filter::hook::HookPoint;
 use crate::flow::{Flow, PmtuDiscovery};
-use crate::packet::{ChecksumState, LinkId, Packet, PacketType, segment};
+use crate::packet::{ChecksumState, Gso, LinkId, Packet, PacketType, segment};
 use crate::socket::SocketError;
 use crate::stats::DropReason;
 use crate::wire::icmpv4::{Message, Unreachable};
@@ -52,13 +52,6 @@ impl Ipv4Layer {
             core.discard(packet, DropReason::FragmentationNeeded);
             return Err(SendError { error: SocketError::MessageTooLong, mtu });
         }
-        let dont_fragment = match flow.pmtu {
-            PmtuDiscovery::Dont => false,
-            PmtuDiscovery::Want => {
-                wire_len <= route.mtu && !route.locked && !core.config.ipv4.no_pmtu_disc
-            }
-            PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
-        };
         packet.mark_transport(0);
         let segments = packet.meta.gso.map_or(1, |gso| gso.segments);
         let header = packet.push(header_len);
@@ -77,23 +70,7 @@ impl Ipv4Layer {
                 self.identifiers.next(core.now, route.src, dst, flow.protocol, segments)
             }
         };
-        Ipv4Repr {
-            tos: flow.tos,
-            id,
-            dont_fragment,
-            more_fragments: false,
-            fragment_offset: 0,
-            ttl: flow.ttl.unwrap_or(match dst.is_multicast() {
-                true => 1,
-                false => core.config.ipv4.default_ttl,
-            }),
-            protocol: flow.protocol,
-            src: route.src,
-            dst,
-            total_len: len as u16,
-            options_len: flow.options.len(),
-        }
-        .emit(header);
+        header_of(core, flow, &route, dst, id, (len, wire_len)).emit(header);
         packet.mark_network();
         packet.meta.mark = flow.mark;
         seed_checksum(&mut packet, route.src, dst, flow.protocol, header_len);
@@ -101,6 +78,40 @@ impl Ipv4Layer {
             options::record(core, &mut packet, route.src, options::Station::Sender);
         }
         self.local_out(core, packet, route, flow)
+    }
+
+    /// The link, the neighbour and the header of a large segment of `transport` and `payload` bytes
+    /// that goes straight to its link: nothing looks at it on its way, nothing is to be done with it
+    /// but to cut it. `None` when it must take the way of all packets.
+    pub(crate) fn straight(
+        &mut self,
+        core: &mut Core,
+        flow: &Flow<'_>,
+        transport: usize,
+        payload: usize,
+        gso: Gso,
+    ) -> Option<(LinkId, Ipv4Addr, Ipv4Repr)> {
+        let hooks = &core.hooks;
+        let seen = hooks.any(HookPoint::Output) || hooks.any(HookPoint::Postrouting);
+        if seen || hooks.defragment() || !flow.options.is_empty() {
+            return None;
+        }
+        let route = self.route_for(core, flow).ok()?;
+        let NextHop::Unicast(next_hop) = route.next_hop else { return None };
+        let headers = ipv4::HEADER_LEN + transport;
+        let (len, wire_len) = (headers + payload, headers + usize::from(gso.size).min(payload));
+        if wire_len > route.mtu || check_len(flow, &route, len, wire_len).is_err() {
+            return None;
+        }
+        let header = header_of(core, flow, &route, flow.dst, flow.ident?, (len, wire_len));
+        Some((route.link, next_hop, header))
+    }
+
+    /// Counts what went straight to its link.
+    pub(crate) fn sent_straight(&mut self, core: &mut Core, len: u16) {
+        core.stats.ip.out_requests += 1;
+        core.stats.ip.out_transmits += 1;
+        core.stats.ip.out_octets += u64::from(len);
     }
 
     /// Sends a packet that brings its own header (`IP_HDRINCL`, raw(7)). The stack fills in total
@@ -360,7 +371,11 @@ impl Ipv4Layer {
         mtu: usize,
     ) -> Result<(), SendError> {
         let mut pieces = Vec::new();
-        if let Err(packet) = segment::segment(packet, &mut core.pool, segment::Sums::Later, |piece| pieces.push(piece)) {
+        if let Err(packet) =
+            segment::segment(packet, &mut core.pool, segment::Sums::Later, |piece| {
+                pieces.push(piece)
+            })
+        {
             core.stats.ip.frag_fails += 1;
             core.discard(packet, DropReason::TooBigForLink);
             return Err(SendError { error: SocketError::InvalidArgument, mtu: 0 });
@@ -389,6 +404,38 @@ impl Ipv4Layer {
             return;
         }
         self.backlog.push_back(looped);
+    }
+}
+
+/// The header of a packet of `len` bytes, of which `wire_len` will be on the wire together.
+fn header_of(
+    core: &Core,
+    flow: &Flow<'_>,
+    route: &OutputRoute,
+    dst: Ipv4Addr,
+    id: u16,
+    (len, wire_len): (usize, usize),
+) -> Ipv4Repr {
+    let dont_fragment = match flow.pmtu {
+        PmtuDiscovery::Dont => false,
+        PmtuDiscovery::Want => {
+            wire_len <= route.mtu && !route.locked && !core.config.ipv4.no_pmtu_disc
+        }
+        PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
+    };
+    let default_ttl = if dst.is_multicast() { 1 } else { core.config.ipv4.default_ttl };
+    Ipv4Repr {
+        tos: flow.tos,
+        id,
+        dont_fragment,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: flow.ttl.unwrap_or(default_ttl),
+        protocol: flow.protocol,
+        src: route.src,
+        dst,
+        total_len: len as u16,
+        options_len: flow.options.len(),
     }
 }
 

@@ -40,10 +40,10 @@ const ALONE: TcpFlags =
 pub(crate) struct Coalescer {
     /// The oldest of each first.
     buckets: [Vec<Held>; BUCKETS],
+    /// How many flows are held.
+    flows: usize,
     /// Frames that are ready, in order.
     ready: VecDeque<Ready>,
-    /// Empty lists for [`Held::frames`], to use again; at most one for each flow held.
-    spare: Vec<Vec<Packet>>,
 }
 
 /// A frame to go on with.
@@ -68,10 +68,10 @@ struct Key {
 struct Held {
     key: Key,
     first: Layout,
-    /// Never empty. Behind the first only the payload counts.
-    frames: Vec<Packet>,
-    /// Payload bytes so far.
-    payload: usize,
+    /// The first frame, and the payloads of those that joined it behind its own.
+    whole: Packet,
+    /// How many frames that is.
+    count: usize,
     /// Flags of the last frame that the whole gets.
     last_flags: TcpFlags,
     /// Decided by the second frame.
@@ -87,6 +87,7 @@ struct Layout {
     headers: usize,
     payload: usize,
     id: u16,
+    dont_fragment: bool,
     seq: SeqNumber,
     flags: TcpFlags,
 }
@@ -104,8 +105,14 @@ enum Class {
 
 impl Coalescer {
     /// Takes a frame in, whose bytes begin with an Ethernet header or, if not `ethernet`, with
-    /// that of IPv4.
-    pub(crate) fn push(&mut self, mut frame: Packet, ethernet: bool, pool: &mut PacketPool) {
+    /// that of IPv4. `more` is how many are known to follow.
+    pub(crate) fn push(
+        &mut self,
+        mut frame: Packet,
+        ethernet: bool,
+        more: usize,
+        pool: &mut PacketPool,
+    ) {
         let (key, layout) = match classify(&frame, ethernet) {
             Class::Foreign => return self.pass(frame),
             Class::Alone(key) => {
@@ -118,16 +125,20 @@ impl Coalescer {
             }
             Class::Joinable(key, layout) => (key, layout),
         };
-        if !verify(&mut frame, &layout) {
+        // Summing brings the payload near, so that copying it right after costs little.
+        if !verify(&mut frame, key, &layout) {
             self.end(key, pool);
             return self.pass(frame);
         }
         let bucket = bucket_of(key);
+        let flows = self.flows.max(1);
         let held = &mut self.buckets[bucket];
         if let Some(at) = held.iter().position(|held| held.key == key) {
-            if held[at].join(&layout, frame.bytes()) {
-                let full = layout.payload < held[at].first.payload;
-                held[at].frames.push(frame);
+            let held = &mut held[at];
+            if held.may_join(&layout, frame.bytes()) {
+                held.join(&layout, &frame, more / flows, pool);
+                pool.put(frame);
+                let full = layout.payload < held.first.payload;
                 if full || layout.flags.intersects(LAST_ONLY) {
                     self.end(key, pool);
                 }
@@ -142,13 +153,12 @@ impl Coalescer {
             let oldest = self.buckets[bucket].remove(0);
             self.finish(oldest, pool);
         }
-        let mut frames = self.spare.pop().unwrap_or_default();
-        frames.push(frame);
+        self.flows += 1;
         self.buckets[bucket].push(Held {
             key,
             first: layout,
-            frames,
-            payload: layout.payload,
+            whole: frame,
+            count: 1,
             last_flags: TcpFlags::empty(),
             fixed_id: false,
         });
@@ -157,6 +167,9 @@ impl Coalescer {
     /// Ends the batch: nothing is held any more.
     pub(crate) fn flush(&mut self, pool: &mut PacketPool) {
         for bucket in 0..BUCKETS {
+            if self.buckets[bucket].is_empty() {
+                continue;
+            }
             let mut list = core::mem::take(&mut self.buckets[bucket]);
             for held in list.drain(..) {
                 self.finish(held, pool);
@@ -194,99 +207,96 @@ impl Coalescer {
         }
     }
 
-    /// Makes one frame of what is held.
-    fn finish(&mut self, mut held: Held, pool: &mut PacketPool) {
-        let joined = held.frames.len().saturating_sub(1);
+    /// Makes one frame of what was held.
+    fn finish(&mut self, held: Held, pool: &mut PacketPool) {
+        self.flows -= 1;
+        let joined = held.count - 1;
         let joined_bytes = (joined * held.first.headers) as u64;
-        if let Some(packet) = held.put_together(pool) {
-            self.ready.push_back(Ready { packet, joined: joined as u64, joined_bytes });
-        }
-        if self.spare.len() < BUCKETS * MAX_HELD {
-            self.spare.push(held.frames);
-        }
+        let packet = held.into_frame(pool);
+        self.ready.push_back(Ready { packet, joined: joined as u64, joined_bytes });
     }
 }
 
 impl Held {
+    /// Payload bytes so far.
+    fn payload(&self) -> usize {
+        self.whole.len() - self.first.headers
+    }
+
     /// Whether the frame goes on where this ends and differs in nothing else (the conditions of
-    /// Linux `tcp_gro_receive`, `inet_gro_flush` and `skb_gro_receive`). If so, notes it.
-    fn join(&mut self, next: &Layout, bytes: &[u8]) -> bool {
-        let Some(first) = self.frames.first().map(|packet| packet.bytes()) else { return false };
-        let same = |from: usize, to: usize| {
-            first.get(from..to).is_some_and(|ours| bytes.get(from..to) == Some(ours))
-        };
-        let link = self.first.link;
-        let transport = link + ipv4::HEADER_LEN;
+    /// Linux `tcp_gro_receive`, `inet_gro_flush` and `skb_gro_receive`).
+    fn may_join(&mut self, next: &Layout, bytes: &[u8]) -> bool {
         // RFC 791 §3.1: no packet is longer.
-        let total_len = self.first.headers - link + self.payload + next.payload;
-        let fits = next.payload <= self.first.payload && total_len <= ipv4::MAX_LEN;
-        let alike = next.link == link
-            && next.headers == self.first.headers
-            // The link-layer header, version, header length and type of service with ECN.
-            && same(0, link + 2)
-            // DF, TTL and protocol; then the addresses.
-            && same(link + 6, link + 10)
-            && same(link + 12, transport + 4)
-            // Acknowledgment; then window; then urgent pointer and options.
-            && same(transport + 8, transport + 12)
-            && same(transport + 14, transport + 16)
-            && same(transport + 18, self.first.headers)
-            && same_offset_and_flags(first, bytes, transport + 12);
-        if !alike || !fits || next.seq != self.first.seq + self.payload as u32 {
+        let total_len = self.whole.len() - self.first.link + next.payload;
+        if next.payload > self.first.payload
+            || total_len > ipv4::MAX_LEN
+            || next.seq != self.first.seq + self.payload() as u32
+            || (next.link, next.headers) != (self.first.link, self.first.headers)
+            || !same_headers(self.whole.bytes(), bytes, next)
+        {
             return false;
         }
-        let count = self.frames.len();
-        let dont_fragment = first.get(link + 6).is_some_and(|flags| flags & 0x40 != 0);
         let id_offset = next.id.wrapping_sub(self.first.id);
         // The second frame decides whether identifications count up or, with DF, stay.
-        if count == 1 && dont_fragment && id_offset == 0 {
+        if self.count == 1 && self.first.dont_fragment && id_offset == 0 {
             self.fixed_id = true;
         }
-        let expected = if self.fixed_id { 0 } else { count as u16 };
-        if id_offset != expected {
-            return false;
+        id_offset == if self.fixed_id { 0 } else { self.count as u16 }
+    }
+
+    /// Puts the payload of the next frame behind what there is, while at most so many more are to
+    /// come.
+    fn join(&mut self, next: &Layout, frame: &Packet, more: usize, pool: &mut PacketPool) {
+        if self.whole.tailroom() < next.payload {
+            let len = self.whole.len();
+            let wanted = (len + next.payload * (1 + more)).max(2 * len);
+            let longest = self.first.link + ipv4::MAX_LEN;
+            self.move_to(pool.take(wanted.min(longest)), pool);
         }
-        self.payload += next.payload;
+        self.whole.put_slice(frame.bytes().get(next.headers..).unwrap_or_default());
+        self.count += 1;
         self.last_flags = next.flags & LAST_ONLY;
-        true
+    }
+
+    fn move_to(&mut self, mut buffer: Packet, pool: &mut PacketPool) {
+        buffer.put_slice(self.whole.bytes());
+        buffer.meta = self.whole.meta;
+        pool.put(core::mem::replace(&mut self.whole, buffer));
     }
 
     /// The large segment, or the frame when it is the only one.
-    fn put_together(&mut self, pool: &mut PacketPool) -> Option<Packet> {
-        let Layout { link, headers, payload: size, .. } = self.first;
-        let count = self.frames.len();
-        let mut frames = self.frames.drain(..);
-        let first = frames.next()?;
-        if count == 1 {
-            return Some(first);
+    fn into_frame(mut self, pool: &mut PacketPool) -> Packet {
+        if self.count == 1 {
+            return self.whole;
         }
-        let mut whole = pool.take(headers + self.payload);
-        whole.put_slice(first.bytes());
-        whole.meta = first.meta;
-        pool.put(first);
-        for frame in frames {
-            whole.put_slice(frame.bytes().get(headers..).unwrap_or_default());
-            pool.put(frame);
+        // Fewer came than were to be expected: memory is accounted for by the buffer.
+        if self.whole.true_size() > 2 * self.whole.len() {
+            let buffer = pool.take(self.whole.len());
+            if buffer.true_size() < self.whole.true_size() {
+                self.move_to(buffer, pool);
+            } else {
+                pool.put(buffer);
+            }
         }
-        let packet = whole.bytes_mut().get_mut(link..)?;
-        let tcp_len = packet.len() - ipv4::HEADER_LEN;
-        ipv4::set_total_len(packet, packet.len() as u16);
+        let Layout { link, payload: size, .. } = self.first;
+        let packet = &mut self.whole.bytes_mut()[link..];
+        let (len, tcp_len) = (packet.len() as u16, (packet.len() - ipv4::HEADER_LEN) as u16);
+        ipv4::set_total_len(packet, len);
         ipv4::fill_checksum(packet);
-        let segment = packet.get_mut(ipv4::HEADER_LEN..)?;
+        let segment = &mut packet[ipv4::HEADER_LEN..];
         segment[13] |= self.last_flags.bits() as u8;
-        let pseudo =
-            pseudo_header_sum(self.key.src, self.key.dst, Protocol::TCP, tcp_len as u16).fold();
+        let pseudo = pseudo_header_sum(self.key.src, self.key.dst, Protocol::TCP, tcp_len).fold();
         segment[tcp::CHECKSUM_OFFSET..tcp::CHECKSUM_OFFSET + 2]
             .copy_from_slice(&pseudo.to_be_bytes());
-        whole.meta.checksum = PARTIAL;
-        whole.meta.gso = Some(Gso {
+        self.whole.meta.checksum = PARTIAL;
+        self.whole.meta.gso = Some(Gso {
             kind: GsoKind::TcpV4 { ecn: false },
             // At most a packet's.
             size: size as u16,
-            segments: count as u16,
+            segments: self.count as u16,
             fixed_id: self.fixed_id,
         });
-        Some(whole)
+        self.whole
     }
 }
 
@@ -294,13 +304,33 @@ impl Held {
 const PARTIAL: ChecksumState =
     ChecksumState::Partial { start: ipv4::HEADER_LEN as u16, offset: tcp::CHECKSUM_OFFSET as u16 };
 
-/// Whether data offset, reserved bits and flags are the same but for FIN and PSH.
-fn same_offset_and_flags(first: &[u8], next: &[u8], at: usize) -> bool {
-    let word = |bytes: &[u8]| {
-        let word = bytes.get(at..)?.first_chunk::<2>()?;
-        Some(u16::from_be_bytes(*word) & !LAST_ONLY.bits())
+/// Bytes of IPv4 and TCP header without options.
+const FIXED: usize = ipv4::HEADER_LEN + tcp::HEADER_LEN;
+
+/// Whether the headers of two frames of one flow, which are as long, differ in nothing but what
+/// cutting makes anew, and in FIN and PSH.
+fn same_headers(first: &[u8], next: &[u8], layout: &Layout) -> bool {
+    let fixed = layout.link..layout.link + FIXED;
+    let (Some(ours), Some(theirs)) = (first.get(fixed.clone()), next.get(fixed.clone())) else {
+        return false;
     };
-    word(first) == word(next)
+    let (Some(ours), Some(theirs)) = (ours.first_chunk::<FIXED>(), theirs.first_chunk::<FIXED>())
+    else {
+        return false;
+    };
+    let flags =
+        |header: &[u8; FIXED]| u16::from_be_bytes([header[32], header[33]]) & !LAST_ONLY.bits();
+    // Version, header length and type of service with ECN.
+    ours[..2] == theirs[..2]
+        // DF, TTL and protocol.
+        && ours[6..10] == theirs[6..10]
+        // Acknowledgment; data offset, reserved bits and flags; window; urgent pointer.
+        && ours[28..32] == theirs[28..32]
+        && flags(ours) == flags(theirs)
+        && ours[34..36] == theirs[34..36]
+        && ours[38..40] == theirs[38..40]
+        && first.get(..layout.link) == next.get(..layout.link)
+        && first.get(fixed.end..layout.headers) == next.get(fixed.end..layout.headers)
 }
 
 /// Where the network header of an IPv4 packet in an Ethernet frame starts, behind any tags.
@@ -349,26 +379,27 @@ fn classify(frame: &Packet, ethernet: bool) -> Class {
     }
     let (id, seq, flags) = (ip.id(), segment.seq(), segment.flags());
     let headers = link + ipv4::HEADER_LEN + segment.header_len();
-    Class::Joinable(key, Layout { link, headers, payload, id, seq, flags })
+    let dont_fragment = ip.dont_fragment();
+    Class::Joinable(key, Layout { link, headers, payload, id, dont_fragment, seq, flags })
 }
 
 /// Whether the TCP checksum is right, and would be the same when made anew. If it had to be
 /// computed, nobody has to again.
-fn verify(frame: &mut Packet, layout: &Layout) -> bool {
-    let Some(network) = frame.bytes().get(layout.link..) else { return false };
-    let Ok(ip) = Ipv4::parse(network) else { return false };
-    let Ok(segment) = Tcp::parse(ip.payload()) else { return false };
-    let len = ip.payload().len() as u16;
-    let pseudo = || pseudo_header_sum(ip.src(), ip.dst(), Protocol::TCP, len);
+fn verify(frame: &mut Packet, key: Key, layout: &Layout) -> bool {
+    let Some(segment) = frame.bytes().get(layout.link + ipv4::HEADER_LEN..) else { return false };
+    let Some(header) = segment.first_chunk::<{ tcp::HEADER_LEN }>() else { return false };
+    let at = tcp::CHECKSUM_OFFSET;
+    let checksum = u16::from_be_bytes([header[at], header[at + 1]]);
+    let pseudo = pseudo_header_sum(key.src, key.dst, Protocol::TCP, segment.len() as u16);
     match frame.meta.checksum {
         // Made anew, zero is spelled 0xffff (see `checksum::complete`).
-        ChecksumState::None | ChecksumState::Unnecessary if segment.checksum() == 0 => false,
+        ChecksumState::None | ChecksumState::Unnecessary if checksum == 0 => false,
         ChecksumState::Unnecessary => true,
         ChecksumState::Partial { .. } => {
-            frame.meta.checksum == PARTIAL && segment.checksum() == pseudo().fold()
+            frame.meta.checksum == PARTIAL && checksum == pseudo.fold()
         }
         ChecksumState::None => {
-            let right = segment.verify_checksum(pseudo());
+            let right = pseudo.add(segment).finish() == 0;
             if right {
                 frame.meta.checksum = ChecksumState::Unnecessary;
             }

@@ -1,7 +1,9 @@
 //! Frames that leave: what the device cannot do itself is done here, at the very edge.
 
+use core::ops::Range;
+
 use super::Link;
-use crate::packet::segment::{Sums, segment};
+use crate::packet::segment::{Cutter, Sums, segment};
 use crate::packet::{Packet, PacketPool};
 use crate::stats::DropReason;
 use crate::wire::ethernet::{self, EtherType, EthernetRepr, MacAddr};
@@ -28,22 +30,46 @@ pub(crate) fn enqueue(
         link.counters.tx_dropped += 1;
         return Err((packet, DropReason::TxQueueFull));
     }
-    if packet.meta.gso.is_none() || takes_whole(link, &packet) {
+    if packet.meta.gso.is_none() || takes_whole(link, packet.network().len()) {
         push(link, packet);
         return Ok(1);
     }
-    let sums = if link.capabilities.tx_checksum { Sums::Later } else { Sums::Now };
-    segment(packet, pool, sums, |frame| push(link, frame)).map_err(|packet| {
+    segment(packet, pool, sums(link), |frame| push(link, frame)).map_err(|packet| {
         link.counters.tx_dropped += 1;
         (packet, DropReason::TooBigForLink)
     })
 }
 
+/// Whether a large segment with `len` bytes of IP packet would be cut and queued.
+pub(crate) fn cuts(link: &Link, limit: usize, len: usize) -> bool {
+    !takes_whole(link, len) && link.queue.len() < limit
+}
+
+/// Who is to sum what is cut for a link.
+pub(crate) fn sums(link: &Link) -> Sums {
+    if link.capabilities.tx_checksum { Sums::Later } else { Sums::Now }
+}
+
+/// Queues a large segment of which [`cuts`] is true as the frames that it is cut into; `payload`
+/// shows a range of its payload, in one piece or two. Returns how many frames that were.
+pub(crate) fn cut<'a>(
+    link: &mut Link,
+    cutter: &Cutter,
+    pool: &mut PacketPool,
+    mut payload: impl FnMut(Range<usize>) -> (&'a [u8], &'a [u8]),
+) -> usize {
+    for index in 0..cutter.pieces() {
+        let (first, rest) = payload(cutter.range(index));
+        push(link, cutter.piece(index, first, rest, pool));
+    }
+    cutter.pieces()
+}
+
 /// Whether the device cuts a large segment itself. To sum the pieces then is up to it, too (Linux
 /// `netdev_fix_features`).
-fn takes_whole(link: &Link, packet: &Packet) -> bool {
+fn takes_whole(link: &Link, len: usize) -> bool {
     let capabilities = link.capabilities;
-    capabilities.tx_checksum && packet.network().len() <= capabilities.max_gso_size as usize
+    capabilities.tx_checksum && len <= capabilities.max_gso_size as usize
 }
 
 fn push(link: &mut Link, mut frame: Packet) {

@@ -267,9 +267,7 @@ impl Cutter {
         let check = match (self.has_sums, self.sums) {
             (false, _) => return,
             (true, Sums::Later) => pseudo.fold(),
-            (true, Sums::Now) => {
-                checksum::finished(pseudo.combine(sum).combine(payload_sum))
-            }
+            (true, Sums::Now) => checksum::finished(pseudo.combine(sum).combine(payload_sum)),
         };
         put_half(transport, plan.checksum_offset(), check);
     }

@@ -84,6 +84,11 @@ impl Socket {
         Some(packet)
     }
 
+    /// The packet that has waited longest; it stays.
+    pub(crate) fn front(&self) -> Option<&Packet> {
+        self.receive_queue.front()
+    }
+
     /// Gives back everything that waits.
     pub(crate) fn clear(&mut self, pool: &mut PacketPool) {
         self.receive_queue.drain(..).for_each(|packet| pool.put(packet));

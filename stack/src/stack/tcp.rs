@@ -10,6 +10,7 @@ use super::sockets::v4;
 use crate::flow::Flow;
 use crate::socket::ports::{BindRequest, port_order};
 use crate::socket::{SocketError, SocketId, SocketOptions};
+use crate::stats::DropReason;
 use crate::tcp::info::TcpInfo;
 use crate::tcp::{
     Cx, Found, Listener, Phase, SendFlags, Start, Tcb, TcpLayer, TcpOptions, TcpSocket, TcpState,
@@ -628,8 +629,20 @@ impl Stack {
             any_source: true,
             ..Flow::new(outgoing.dst, Protocol::TCP)
         };
+        let mut packet = outgoing.packet;
+        if let Some(payload) = outgoing.payload {
+            if self.transmit_cut(&flow, &packet, payload) {
+                self.core.pool.put(packet);
+                return true;
+            }
+            let tcb = self.core.tcp.sockets.tcb_at(payload.index);
+            if !tcb.is_some_and(|tcb| tcb.put_payload(&mut packet, payload)) {
+                self.core.discard(packet, DropReason::TcpClosed);
+                return true;
+            }
+        }
         // What cannot be sent now is sent again, as if it were lost on its way.
-        let _ = self.ipv4.send(&mut self.core, outgoing.packet, &flow);
+        let _ = self.ipv4.send(&mut self.core, packet, &flow);
         true
     }
 }

@@ -4,16 +4,21 @@ use core::net::IpAddr;
 
 use super::Stack;
 use crate::event::Event;
+use crate::flow::Flow;
 use crate::interface::LinkKind;
 use crate::ipv4::{Looped, NextHop};
 use crate::link;
 use crate::neigh::Action;
-use crate::packet::{LinkId, Packet, PacketType};
+use crate::packet::segment::Cutter;
+use crate::packet::{LinkId, Metadata, Packet, PacketType};
 use crate::stats::DropReason;
+use crate::tcp::{Payload, send_buf};
 use crate::time::Instant;
 use crate::wire::arp;
-use crate::wire::ethernet::{EtherType, MacAddr};
+use crate::wire::ethernet::{self, EtherType, EthernetRepr, MacAddr};
 use crate::wire::icmpv4::{Message, Unreachable};
+use crate::wire::ipv4;
+use crate::wire::tcp;
 
 impl Stack {
     /// Queues a whole frame on a link, as it is: Ethernet, or on a link without Ethernet an IP
@@ -91,6 +96,69 @@ impl Stack {
             }
         };
         self.transmit_frame(link, src, dst, EtherType::IPV4, packet);
+    }
+
+    /// Sends a large segment whose payload is still in the send buffer by a link that takes none:
+    /// cuts it out of there right into the link's queue, so that its bytes are copied only once.
+    /// `segment` is its TCP header. Returns false, and has done nothing, when there is more on its
+    /// way than a neighbour who is known: then it takes that way, whole.
+    pub(super) fn transmit_cut(
+        &mut self,
+        flow: &Flow<'_>,
+        segment: &Packet,
+        payload: Payload,
+    ) -> bool {
+        self.cut_into_queue(flow, segment, payload).is_some()
+    }
+
+    fn cut_into_queue(
+        &mut self,
+        flow: &Flow<'_>,
+        segment: &Packet,
+        payload: Payload,
+    ) -> Option<()> {
+        // Who watches sees large segments.
+        if self.core.observers.0.is_some() {
+            return None;
+        }
+        let gso = segment.meta.gso?;
+        let transport = segment.bytes();
+        let (id, next_hop, header) =
+            self.ipv4.straight(&mut self.core, flow, transport.len(), payload.len, gso)?;
+        let interface = self.core.interfaces.get(id).filter(|interface| interface.up)?;
+        let mut headers = [0; ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::MAX_HEADER_LEN];
+        let link_len = match interface.kind {
+            LinkKind::Ethernet(src) => {
+                let dst = self.neighbours.resolve(self.core.now, id, IpAddr::V4(next_hop))?;
+                EthernetRepr { dst, src, ethertype: EtherType::IPV4 }.emit(&mut headers);
+                ethernet::HEADER_LEN
+            }
+            LinkKind::Ip => 0,
+            LinkKind::Loopback => return None,
+        };
+        let link = self.links.get_mut(id)?;
+        let limit = self.core.config.core.tx_queue_len;
+        if !link::output::cuts(link, limit, usize::from(header.total_len)) {
+            return None;
+        }
+        header.emit(&mut headers[link_len..]);
+        let headers = headers.get_mut(..link_len + ipv4::HEADER_LEN + transport.len())?;
+        headers[link_len + ipv4::HEADER_LEN..].copy_from_slice(transport);
+        let meta = Metadata { link_out: Some(id), mark: flow.mark, ..Metadata::default() };
+        let sums = link::output::sums(link);
+        let cutter = Cutter::new(headers, link_len, payload.len, gso, meta, sums)?;
+        let tcb = self.core.tcp.sockets.tcb_at(payload.index)?;
+        let start = tcb.send_offset(payload.seq);
+        if tcb.send.len() < start + payload.len || usize::from(gso.size) > send_buf::CHUNK {
+            return None;
+        }
+        let send = &tcb.send;
+        let frames = link::output::cut(link, &cutter, &mut self.core.pool, |range| {
+            send.pieces(start + range.start, range.len())
+        });
+        self.core.tx_backlog += frames;
+        self.ipv4.sent_straight(&mut self.core, header.total_len);
+        Some(())
     }
 
     fn neighbour_action(&mut self, action: Action) {

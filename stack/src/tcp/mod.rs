@@ -15,6 +15,7 @@
 //! much smaller than a connection.
 
 mod ack;
+mod ahead;
 pub mod cc;
 mod close;
 pub(crate) mod config;
@@ -39,7 +40,7 @@ mod recv_buf;
 pub mod rtt;
 mod rtx_queue;
 mod segment;
-mod send_buf;
+pub(crate) mod send_buf;
 mod socket;
 mod sparse;
 pub mod state;
@@ -49,6 +50,7 @@ mod timer;
 mod timewait;
 mod window;
 
+pub(crate) use ahead::{LOOK_AHEAD, look_ahead};
 pub(crate) use connect::Start;
 pub(crate) use demux::{Found, TcpSocket, TcpSockets};
 pub(crate) use icmp::{is_in_flight, quoted_error};
@@ -70,6 +72,7 @@ use crate::packet::{LinkId, Packet, PacketPool};
 use crate::socket::SocketId;
 use crate::stats::{TcpExtMib, TcpMib};
 use crate::time::Instant;
+use crate::wire::seq::SeqNumber;
 use config::TcpConfig;
 use event::TcpEvent;
 use send_buf::ChunkPool;
@@ -87,6 +90,19 @@ pub(crate) struct Outgoing {
     pub(crate) pmtu: PmtuDiscovery,
     /// Identification; IPv4 chooses when `None`.
     pub(crate) ident: Option<u16>,
+    /// The payload, when `packet` has only room for it yet.
+    pub(crate) payload: Option<Payload>,
+}
+
+/// The payload of a large segment, which stays in the send buffer until its way is known: from there
+/// it is copied once, whole or cut, as the link wants it. It is to be copied before the connection
+/// learns anything new.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    /// The connection's place in the table.
+    pub(crate) index: u32,
+    pub(crate) seq: SeqNumber,
+    pub(crate) len: usize,
 }
 
 /// What a connection needs of its surroundings.

@@ -11,8 +11,8 @@ use super::segment::MAX_SACKS;
 use super::state::TcpState;
 use super::tcb::{AckPending, Agreed, Limited, Tcb, Throttle};
 use super::timer::RtxTimer;
-use super::{Cx, Outgoing};
-use crate::packet::{ChecksumState, Gso, GsoKind};
+use super::{Cx, Outgoing, Payload};
+use crate::packet::{ChecksumState, Gso, GsoKind, Packet};
 use crate::time::Instant;
 use crate::wire::ipv4;
 use crate::wire::seq::SeqNumber;
@@ -478,8 +478,6 @@ impl Tcb {
         let header_len = repr.header_len();
         let mut packet = cx.pool.take(header_len + emit.len);
         repr.emit(packet.put(header_len));
-        let offset = self.send_offset(emit.seq);
-        self.send.read(offset, emit.len, |piece| packet.put_slice(piece));
         let (src, dst) = (self.tuple.local, self.tuple.remote);
         // IPv4 puts the sum of the pseudo-header in.
         packet.meta.checksum = ChecksumState::Partial {
@@ -491,6 +489,13 @@ impl Tcb {
             let ecn = emit.flags.contains(TcpFlags::CWR);
             let kind = GsoKind::TcpV4 { ecn };
             packet.meta.gso = Some(Gso { kind, size: emit.mss as u16, segments, fixed_id: false });
+        }
+        let mut payload = None;
+        if segments > 1 {
+            payload = Some(Payload { index: self.id.index, seq: emit.seq, len: emit.len });
+        } else {
+            let offset = self.send_offset(emit.seq);
+            self.send.read(offset, emit.len, |piece| packet.put_slice(piece));
         }
         cx.tcp.out_segs += u64::from(segments);
         *cx.out_frames += usize::from(segments);
@@ -508,7 +513,16 @@ impl Tcb {
             pmtu: self.ip.pmtu_discovery,
             // Linux numbers the packets of a connection, atomic though they are (RFC 6864 §4.1).
             ident: Some(id),
+            payload,
         });
+    }
+
+    /// Puts the payload of a segment behind its header; tells whether all of it is still there.
+    pub(crate) fn put_payload(&self, packet: &mut Packet, payload: Payload) -> bool {
+        let before = packet.len();
+        let offset = self.send_offset(payload.seq);
+        self.send.read(offset, payload.len, |piece| packet.put_slice(piece));
+        packet.len() - before == payload.len
     }
 
     /// Sends RST (RFC 9293 §3.5.2, Linux `tcp_send_active_reset`).

@@ -10,8 +10,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// Bytes in a chunk.
-const CHUNK: usize = 32 * 1024;
+/// Bytes in a chunk: what the largest segment has room for when each on the wire has the 1448 bytes
+/// of Ethernet, so that whoever fills one fills the other.
+pub(crate) const CHUNK: usize = 45 * 1448;
 /// The first chunk of a connection that writes little.
 const SMALL_CHUNK: usize = 512;
 
@@ -23,7 +24,7 @@ pub(crate) struct ChunkPool {
 
 impl ChunkPool {
     /// How many are kept.
-    const LIMIT: usize = 128;
+    const LIMIT: usize = 64;
 
     fn take(&mut self) -> Vec<u8> {
         self.free.pop().unwrap_or_else(|| alloc::vec![0; CHUNK])
@@ -95,6 +96,24 @@ impl SendBuffer {
             at += piece.len();
             left -= piece.len();
         }
+    }
+
+    /// `len` bytes from `offset` on, at most [`CHUNK`], in the one or two pieces in which they are
+    /// stored; fewer if there are not as many.
+    pub(crate) fn pieces(&self, offset: usize, len: usize) -> (&[u8], &[u8]) {
+        let mut pieces = [[].as_slice(); 2];
+        let mut count = 0;
+        let len = len.min(CHUNK);
+        let mut at = self.start + offset;
+        let mut left = len.min(self.len.saturating_sub(offset));
+        while let Some(slot) = pieces.get_mut(count).filter(|_| left > 0) {
+            let chunk = self.chunks.get(at / CHUNK).map_or(&[][..], |chunk| chunk);
+            let piece = chunk.get(at % CHUNK..).unwrap_or_default();
+            *slot = piece.get(..left).unwrap_or(piece);
+            (at, left, count) = (at + slot.len(), left - slot.len(), count + 1);
+        }
+        let [first, rest] = pieces;
+        (first, rest)
     }
 
     /// Forgets the oldest `n` bytes.
@@ -170,6 +189,11 @@ mod tests {
             let mut read = Vec::new();
             buffer.read(half, 10, |piece| read.extend_from_slice(piece));
             assert_eq!(read, all[consumed + half..][..read.len()]);
+            for (offset, len) in [(0, 1), (half, 1448), (half, CHUNK), (0, 2 * CHUNK), (half, 0)] {
+                let (first, rest) = buffer.pieces(offset, len);
+                let len = len.min(CHUNK).min(buffer.len() - offset);
+                assert_eq!([first, rest].concat(), all[consumed + offset..][..len]);
+            }
             buffer.consume(half, &mut pool);
             consumed += half;
             assert_eq!(buffer.len(), written - consumed);

@@ -241,6 +241,7 @@ impl Reply {
             link: self.link,
             pmtu: PmtuDiscovery::Do,
             ident: Some(0),
+            payload: None,
         });
     }
 }

@@ -222,7 +222,7 @@ impl<'a> Ipv4<'a> {
     /// Whether the header checksum matches.
     #[inline]
     pub fn verify_checksum(&self) -> bool {
-        checksum(self.header()) == 0
+        header_checksum(self.header()) == 0
     }
 
     #[inline]
@@ -420,10 +420,19 @@ fn diagnose(fixed: &[u8; HEADER_LEN], had: usize) -> WireError {
     }
 }
 
+/// Most headers have no options.
+#[inline]
+fn header_checksum(header: &[u8]) -> u16 {
+    match <&[u8; HEADER_LEN]>::try_from(header) {
+        Ok(fixed) => Checksum::ZERO.add_array(fixed).finish(),
+        Err(_) => checksum(header),
+    }
+}
+
 #[inline]
 fn store_checksum(header: &mut [u8]) {
     header[CHECKSUM..CHECKSUM + 2].fill(0);
-    let check = checksum(header);
+    let check = header_checksum(header);
     header[CHECKSUM..CHECKSUM + 2].copy_from_slice(&check.to_be_bytes());
 }
 

@@ -4,8 +4,8 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::segment::{Sums, segment};
 use crate::packet::segment::stream::{Stream, streams};
+use crate::packet::segment::{Sums, segment};
 use crate::wire::ethernet::HEADER_LEN as ETHERNET;
 use crate::wire::ipv4::HEADER_LEN as IP;
 
@@ -16,8 +16,8 @@ const TCP: usize = ETHERNET + IP;
 fn coalesce_packets(packets: Vec<Packet>) -> Vec<Packet> {
     let mut pool = PacketPool::new(64, 4);
     let mut coalescer = Coalescer::default();
-    for packet in packets {
-        coalescer.push(packet, true, &mut pool);
+    for (more, packet) in (0..packets.len()).rev().zip(packets) {
+        coalescer.push(packet, true, more, &mut pool);
     }
     coalescer.flush(&mut pool);
     assert!(coalescer.buckets.iter().all(Vec::is_empty), "nothing is held");
@@ -306,14 +306,35 @@ fn a_bounded_number_of_flows_is_held() {
     stream.last_flags = TcpFlags::empty();
     for port in 0..10_000 {
         stream.port = port;
-        coalescer.push(Packet::from_slice(&stream.frames()[0]), true, &mut pool);
+        coalescer.push(Packet::from_slice(&stream.frames()[0]), true, 0, &mut pool);
         let held: usize = coalescer.buckets.iter().map(Vec::len).sum();
         assert!(held <= BUCKETS * MAX_HELD);
+        assert_eq!(coalescer.flows, held);
     }
     assert!(coalescer.buckets.iter().all(|list| list.len() == MAX_HELD), "spread evenly enough");
     coalescer.flush(&mut pool);
     assert_eq!(core::iter::from_fn(|| coalescer.poll()).count(), 10_000);
-    assert!(coalescer.spare.len() <= BUCKETS * MAX_HELD);
+    assert_eq!(coalescer.flows, 0);
+}
+
+/// Memory is accounted for by the buffer, and nobody knows how many frames of a batch are of a flow.
+#[test]
+fn a_large_segment_has_no_more_than_twice_the_buffer_it_needs() {
+    for frames in 2..=65 {
+        for more in [0, 1, 10, 63] {
+            let mut pool = PacketPool::new(64, 4);
+            let mut coalescer = Coalescer::default();
+            let stream = stream(1000 * frames);
+            for frame in stream.frames() {
+                coalescer.push(Packet::from_slice(&frame), true, more, &mut pool);
+            }
+            coalescer.flush(&mut pool);
+            let whole = coalescer.poll().unwrap().packet;
+            assert_eq!(whole.meta.gso.map(|gso| usize::from(gso.segments)), Some(frames));
+            let needed = pool.take(whole.len()).true_size();
+            assert!(whole.true_size() <= needed.max(2 * whole.len()), "{frames}, {more} more");
+        }
+    }
 }
 
 /// Several streams, woven into one another.

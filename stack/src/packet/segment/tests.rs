@@ -7,13 +7,15 @@ use proptest::prelude::*;
 use super::stream::{DST, Stream, streams};
 use super::*;
 use crate::wire::ethernet;
-use crate::wire::ipv4::{HEADER_LEN, Ipv4Repr};
 use crate::wire::ipv4::pseudo_header_sum;
+use crate::wire::ipv4::{HEADER_LEN, Ipv4Repr};
 use crate::wire::udp::{Udp, UdpRepr};
 
 fn cut(packet: Packet) -> Vec<Packet> {
     let mut pieces = Vec::new();
-    let count = segment(packet, &mut PacketPool::new(64, 4), Sums::Later, |piece| pieces.push(piece)).unwrap();
+    let count =
+        segment(packet, &mut PacketPool::new(64, 4), Sums::Later, |piece| pieces.push(piece))
+            .unwrap();
     assert_eq!(count, pieces.len());
     pieces
 }
@@ -139,7 +141,8 @@ fn what_is_not_what_it_says_comes_back() {
         let bytes = case.bytes().to_vec();
         check(&mut case);
         assert_eq!(case.meta.gso, None);
-        let back = segment(case, &mut PacketPool::new(4, 4), Sums::Later, |_| panic!("a piece")).unwrap_err();
+        let back = segment(case, &mut PacketPool::new(4, 4), Sums::Later, |_| panic!("a piece"))
+            .unwrap_err();
         assert_eq!(back.bytes(), bytes);
     }
 }

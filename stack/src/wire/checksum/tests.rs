@@ -31,6 +31,9 @@ fn words_and_pieces_sum_as_their_bytes() {
     let words = Checksum::ZERO.add_u32(0xfedcba98).add_u16(0x7654).add_u16(0xffff);
     let pieces = Checksum::ZERO.add(&bytes[..2]).combine(Checksum::ZERO.add(&bytes[2..]));
     assert_eq!((whole.fold(), whole.fold()), (words.fold(), pieces.fold()));
+    assert_eq!(Checksum::ZERO.add_array(&bytes).fold(), whole.fold());
+    let odd = [0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0xff];
+    assert_eq!(Checksum::ZERO.add_array(&odd).finish(), checksum(&odd));
 }
 
 #[test]
