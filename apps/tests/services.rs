@@ -176,14 +176,9 @@ fn requests_that_are_none() {
     served("--http 80", || {
         for (request, status) in [
             ("\0\0\0\0\r\n\r\n".to_string(), 400),
-            ("GET / HTTP/1.1\r\n\r\n".to_string(), 400),
-            (
-                "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-                    .into(),
-                405,
-            ),
+            ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".into(), 400),
+            ("POST / HTTP/1.0\r\nHost: x\r\n\r\n".into(), 405),
             (format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200)), 431),
-            (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(100_000)), 414),
         ] {
             let (got, head, _) = ask(&request);
             assert_eq!(got, status, "{head}");

@@ -70,6 +70,7 @@ fn the_network_options_go_with_every_subcommand() {
         "iperf3 -c 10.1.0.1",
         "serve --http 80",
         "nc 10.1.0.1 80",
+        "iperf3 -c 10.1.0.1",
         "http GET http://10.1.0.1/",
         "iperf3 -c 10.1.0.1",
     ] {

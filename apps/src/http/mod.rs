@@ -222,6 +222,8 @@ fn head(response: &Response<Incoming>) -> Vec<u8> {
     head
 }
 
+const ENDED_EARLY: &str = "the answer ended before its end";
+
 /// What an error comes from, which says more than what hyper was doing.
 fn plain(error: &hyper::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -232,7 +234,8 @@ fn plain(error: &hyper::Error) -> String {
         Some(error) if error.kind() == stdio::ErrorKind::TimedOut => {
             stdio::Error::from(rustix::io::Errno::TIMEDOUT).to_string()
         }
-        _ if error.is_incomplete_message() => "the answer ended before its end".into(),
+        Some(error) if error.kind() == stdio::ErrorKind::UnexpectedEof => ENDED_EARLY.into(),
+        _ if error.is_incomplete_message() => ENDED_EARLY.into(),
         _ if error.is_parse() => format!("this is no answer by HTTP: {cause}"),
         _ => cause.to_string(),
     }
