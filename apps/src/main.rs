@@ -2,20 +2,25 @@
 
 mod arping;
 mod cli;
+mod control;
 mod failure;
+mod ip;
 mod iperf3;
 mod names;
 mod network;
 mod ping;
 mod plan;
+mod ss;
+mod stat;
 mod tcping;
+mod top;
 mod trace;
 mod walk;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use cli::{Command, NetworkArgs, Parsed};
+use cli::{Command, Parsed};
 use failure::{Stop, say};
 
 /// Exit status of a run that could not be done.
@@ -36,11 +41,16 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    start_log(command.network().verbose);
+    control::place::remember_user();
+    start_log(command.verbose());
     let result = match &*command {
         Command::Ping(args) => ping::run(args),
         Command::Arping(args) => arping::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Ss(args) => ss::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Ip(args) => ip::run(args),
+        Command::Top(args) => top::run(args),
         Command::Tcping(args) => tcping::run(args),
         Command::Iperf3(args) => iperf3::run(args),
     };
@@ -55,13 +65,15 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    fn network(&self) -> &NetworkArgs {
+    /// How often -v was given.
+    fn verbose(&self) -> u8 {
         match self {
-            Command::Ping(args) => &args.network,
-            Command::Arping(args) => &args.network,
-            Command::Trace(args) => &args.network,
-            Command::Tcping(args) => &args.network,
-            Command::Iperf3(args) => &args.network,
+            Command::Ping(args) => args.network.verbose,
+            Command::Arping(args) => args.network.verbose,
+            Command::Trace(args) => args.network.verbose,
+            Command::Iperf3(args) => args.network.verbose,
+            Command::Tcping(args) => args.network.verbose,
+            Command::Ss(_) | Command::Stat(_) | Command::Ip(_) | Command::Top(_) => 0,
         }
     }
 }

@@ -124,7 +124,7 @@ struct Exchanges {
 
 impl Exchanges {
     fn new(count: usize, busy: usize, pause: Duration) -> Self {
-        let mut pair = Pair::new(Wire::Veth, Clock::stopped());
+        let mut pair = Pair::new(Wire::VethBatches, Clock::stopped());
         let mut sockets: Vec<_> =
             (0..count).map(|n| pair.connect(n).expect("a connection")).collect();
         sockets.truncate(busy);

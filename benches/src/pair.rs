@@ -21,9 +21,11 @@ const LISTENERS: u16 = 8;
 pub enum Wire {
     /// Large segments whole, their checksums unfinished.
     Veth,
+    /// The same, all frames that wait handed over together.
+    VethBatches,
     /// MTU 1500, summed by the sender and verified by the receiver, frame by frame.
     Frames,
-    /// The same, all frames that wait handed over together.
+    /// The same, too, in batches.
     Batches,
 }
 
@@ -89,7 +91,7 @@ impl Pair {
         let ends = [0, 1].map(|side| {
             let mut stack = Stack::new(config.clone(), side as u64);
             let mut link = LinkConfig::new("eth0", macs[side]);
-            if wire == Wire::Veth {
+            if matches!(wire, Wire::Veth | Wire::VethBatches) {
                 link.capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_536 };
             }
             let link = stack.add_link(link).expect("a link");
@@ -139,7 +141,7 @@ impl Pair {
         let ((from, from_link), (to, to_link)) =
             if side == 0 { (first, second) } else { (second, first) };
         let mut any = false;
-        if self.wire == Wire::Batches {
+        if matches!(self.wire, Wire::Batches | Wire::VethBatches) {
             while let Some(frame) = from.poll_transmit(now, *from_link) {
                 any = true;
                 give_back(from, to, &frame);

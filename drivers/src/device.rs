@@ -9,6 +9,7 @@ use tapping_stack::packet::{Packet, PacketPool};
 use tapping_stack::wire::ethernet::MacAddr;
 
 use crate::error::plain;
+use crate::tap::steering::Steering;
 
 /// Something that carries Ethernet frames, without ever blocking.
 ///
@@ -64,6 +65,11 @@ pub trait Device {
     /// something else than a file does, instead of writable.
     fn room_is_readable(&self) -> bool {
         false
+    }
+
+    /// How frames are spread over the queues of which this is one, where that is known.
+    fn steering(&self) -> Option<Steering> {
+        None
     }
 
     /// A second descriptor to poll, for readability: it tells when
@@ -163,6 +169,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn room_is_readable(&self) -> bool {
         (**self).room_is_readable()
+    }
+    fn steering(&self) -> Option<Steering> {
+        (**self).steering()
     }
     fn watch_fd(&self) -> Option<RawFd> {
         (**self).watch_fd()

@@ -41,6 +41,7 @@
 #![deny(missing_docs)]
 
 pub mod aio;
+pub mod blocking;
 mod checksum;
 pub mod clock;
 pub mod device;

@@ -6,7 +6,7 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -247,6 +247,54 @@ pub(crate) fn tun_set_vnet_header(fd: BorrowedFd<'_>, len: usize) -> io::Result<
         check(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, &raw const value) })?;
     }
     Ok(())
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads (`linux/bpf.h`).
+#[repr(C)]
+struct BpfProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+}
+
+/// Lets a program choose the queue of each frame that the TAP sends (`TUNSETSTEERINGEBPF`); without
+/// instructions the kernel chooses by itself again.
+pub(crate) fn tun_steer(fd: BorrowedFd<'_>, program: &[u64]) -> io::Result<()> {
+    const BPF_PROG_LOAD: c_int = 5;
+    const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
+    let mut loaded = None;
+    if !program.is_empty() {
+        let attributes = BpfProgLoad {
+            prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+            insn_cnt: program.len() as u32,
+            insns: program.as_ptr() as u64,
+            license: c"MIT".as_ptr() as u64,
+            log_level: 0,
+            log_size: 0,
+            log_buf: 0,
+            kern_version: 0,
+            prog_flags: 0,
+        };
+        let size = size_of::<BpfProgLoad>();
+        // SAFETY: `attributes` is what BPF_PROG_LOAD reads, of the size that is told, and points at
+        // the instructions, as many as it says, and a string that ends with zero; all outlive the
+        // call. Whatever the instructions are, the kernel's verifier lets them do no harm.
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size) };
+        check(result as c_int)?;
+        // SAFETY: it is a new descriptor, which nobody else has.
+        loaded = Some(unsafe { OwnedFd::from_raw_fd(result as c_int) });
+    }
+    let number = loaded.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    // SAFETY: TUNSETSTEERINGEBPF takes a pointer to an `int` and only reads it; it outlives the
+    // call. The kernel keeps the program when the descriptor is closed.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETSTEERINGEBPF as _, &raw const number) })
 }
 
 /// The descriptor of a TAP interface, which lives as long as the interface is borrowed.

@@ -93,6 +93,20 @@ impl Core {
         self.observers.see(self.now, make);
     }
 
+    /// Whether enough frames wait for devices: more would only be lost there (Linux TCP small
+    /// queues, and `SO_SNDBUF` of datagram sockets).
+    pub(crate) fn is_queue_full(&self) -> bool {
+        self.tx_backlog >= (self.config.core.tx_queue_len / 2).max(1)
+    }
+
+    /// Wakes who waits for room, once half of what they waited for has left.
+    #[inline]
+    pub(crate) fn make_room(&mut self) {
+        if self.wakers.awaits_room() && self.tx_backlog <= self.config.core.tx_queue_len / 4 {
+            self.wakers.make_room();
+        }
+    }
+
     /// A number that grows whenever a path, or its MTU, may have changed.
     pub(crate) fn path_generation(&self) -> u64 {
         self.routes.generation() + self.exceptions.generation() + self.interfaces.generation()

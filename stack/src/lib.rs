@@ -207,5 +207,8 @@ pub use crate::flow::PmtuDiscovery;
 pub use crate::link::{Capabilities, LinkConfig};
 pub use crate::packet::{LinkId, Packet, PacketPool};
 pub use crate::socket::{SocketError, SocketId};
-pub use crate::stack::{ConfigError, Shutdown, Stack};
+pub use crate::stack::{
+    ConfigError, LinkSnapshot, NeighbourSnapshot, RoutePage, Shutdown, SocketCursor, SocketPage,
+    SocketQuery, SocketSnapshot, SocketTimer, SocketTimerKind, Stack,
+};
 pub use crate::tcp::{TcpOptions, TcpState};

@@ -6,6 +6,7 @@
 
 mod configure;
 mod multicast;
+mod snapshot;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -14,9 +15,14 @@ mod transmit;
 mod udp;
 
 pub use configure::ConfigError;
+pub use snapshot::{
+    LinkSnapshot, NeighbourSnapshot, RoutePage, SocketCursor, SocketPage, SocketQuery,
+    SocketSnapshot, SocketTimer, SocketTimerKind,
+};
 pub use tcp::Shutdown;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::arp::ArpLayer;
 use crate::config::Config;
@@ -45,6 +51,8 @@ pub struct Stack {
     links: LinkMap<Link>,
     /// Holds nothing between two calls.
     coalescer: Coalescer,
+    /// Nor does this: frames that are dealt with next.
+    ahead: Vec<Packet>,
 }
 
 impl Stack {
@@ -62,6 +70,7 @@ impl Stack {
             neighbours,
             links: LinkMap::default(),
             coalescer: Coalescer::default(),
+            ahead: Vec::new(),
         };
         stack.add_loopback();
         stack
@@ -115,12 +124,23 @@ impl Stack {
         let ethernet = kind != Some(LinkKind::Ip);
         let mut coalescer = core::mem::take(&mut self.coalescer);
         let mut frames = [first, second].into_iter().chain(frames);
-        while let Some(frame) = frames.next() {
-            coalescer.push(frame, ethernet, frames.size_hint().0, &mut self.core.pool);
-            while let Some(ready) = coalescer.poll() {
-                self.handle_ready(now, link, ready);
+        let mut ahead = core::mem::take(&mut self.ahead);
+        loop {
+            ahead.extend(frames.by_ref().take(crate::tcp::LOOK_AHEAD));
+            if ahead.is_empty() {
+                break;
+            }
+            crate::tcp::look_ahead(&self.core, &ahead, ethernet);
+            let mut batch = ahead.drain(..);
+            while let Some(frame) = batch.next() {
+                let follow = batch.len() + frames.size_hint().0;
+                coalescer.push(frame, ethernet, follow, &mut self.core.pool);
+                while let Some(ready) = coalescer.poll() {
+                    self.handle_ready(now, link, ready);
+                }
             }
         }
+        self.ahead = ahead;
         coalescer.flush(&mut self.core.pool);
         while let Some(ready) = coalescer.poll() {
             self.handle_ready(now, link, ready);
@@ -166,6 +186,7 @@ impl Stack {
         self.advance(now);
         let frame = self.link_mut(link)?.queue.pop_front()?;
         self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
+        self.core.make_room();
         self.resume_tcp();
         Some(frame)
     }

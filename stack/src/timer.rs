@@ -79,6 +79,12 @@ impl<K: Copy> TimerWheel<K> {
         }
     }
 
+    /// When a timer fires, to the tick; `None` when it has fired or was cancelled before.
+    pub fn deadline(&self, id: TimerId) -> Option<Instant> {
+        let entry = self.entries.get(id.index as usize)?;
+        (entry.generation == id.generation).then(|| Instant::from_millis(entry.tick))
+    }
+
     /// How many timers are pending.
     pub fn len(&self) -> usize {
         self.len

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tapping_stack::tcp::cc::CongestionAlgorithm;
 
 use super::{NetworkArgs, values};
 use crate::iperf3::params::{
@@ -38,7 +39,13 @@ Exit status: 0 when the test came to its end, 1 when it did not, 2 when somethin
 )]
 pub struct Iperf3Args {
     /// Wait for clients, and do the tests they want, one at a time
-    #[arg(short = 's', long, required_unless_present = "client", conflicts_with = "client", help_heading = "Role")]
+    #[arg(
+        short = 's',
+        long,
+        required_unless_present = "client",
+        conflicts_with = "client",
+        help_heading = "Role"
+    )]
     pub server: bool,
     /// Do a test with the server on this host
     #[arg(short = 'c', long, value_name = "HOST", help_heading = "Role")]
@@ -61,7 +68,7 @@ pub struct Iperf3Args {
     pub rcv_timeout: Duration,
 
     /// End after one test
-    #[arg(short = '1', long, requires = "server", help_heading = "Server options")]
+    #[arg(short = '1', long, conflicts_with = "client", help_heading = "Server options")]
     pub one_off: bool,
 
     /// Seconds to send for; 0 until interrupted [default: 10]
@@ -105,7 +112,7 @@ pub struct Iperf3Args {
     #[arg(short = 'N', long, conflicts_with = "server")]
     pub no_delay: bool,
     /// TCP congestion control: cubic, reno or bbr
-    #[arg(short = 'C', long, value_name = "ALGORITHM", conflicts_with = "server")]
+    #[arg(short = 'C', long, value_name = "ALGORITHM", value_parser = algorithm, conflicts_with = "server")]
     pub congestion: Option<String>,
     /// Seconds at the start that do not count
     #[arg(short = 'O', long, value_name = "SECONDS", value_parser = range(0, MAX_OMIT), default_value = "0", allow_negative_numbers = true, conflicts_with = "server")]
@@ -197,6 +204,14 @@ fn rate(text: &str) -> Result<Rate, String> {
     Ok(Rate { bits: parse_decimal(bits)?, burst })
 }
 
+fn algorithm(text: &str) -> Result<String, String> {
+    let names = CongestionAlgorithm::ALL.map(CongestionAlgorithm::name);
+    if names.contains(&text) {
+        return Ok(text.into());
+    }
+    Err(format!("the stack has {}", names.join(", ")))
+}
+
 fn word(text: &str) -> Result<String, String> {
     if text.len() > MAX_WORD || text.chars().any(char::is_control) {
         return Err(format!("this is not at most {MAX_WORD} bytes on one line"));
@@ -208,7 +223,9 @@ fn range(
     min: u32,
     max: u32,
 ) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
-    move |text| within(values::number::<u32>(text)?.into(), min.into(), max.into()).map(|n| n as u32)
+    move |text| {
+        within(values::number::<u32>(text)?.into(), min.into(), max.into()).map(|n| n as u32)
+    }
 }
 
 fn within(number: u64, min: u64, max: u64) -> Result<u64, String> {
@@ -217,3 +234,6 @@ fn within(number: u64, min: u64, max: u64) -> Result<u64, String> {
     }
     Err(format!("out of range: {min} to {max}"))
 }
+
+#[cfg(test)]
+mod tests;

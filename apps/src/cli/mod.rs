@@ -1,7 +1,12 @@
 //! The command line: what may be written, and one line about what is wrong with it.
 
+pub mod control;
+pub mod ip;
 pub mod iperf3;
+pub mod ss;
+pub mod stat;
 pub mod tcping;
+pub mod top;
 pub mod values;
 
 use std::ffi::OsString;
@@ -62,6 +67,14 @@ pub enum Command {
     Arping(ArpingArgs),
     /// Show the routers on the way to a host
     Trace(TraceArgs),
+    /// List the sockets of a running stack, as ss does
+    Ss(ss::SsArgs),
+    /// Show the counters of a running stack, as netstat -s does
+    Stat(stat::StatArgs),
+    /// Show links, addresses, routes and neighbours of a running stack, as ip does
+    Ip(ip::IpArgs),
+    /// Watch the connections of a running stack
+    Top(top::TopArgs),
     /// Time connections to a port
     Tcping(TcpingArgs),
     /// Measure throughput, with iperf3's protocol

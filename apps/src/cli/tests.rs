@@ -62,12 +62,14 @@ fn the_network_options_go_with_every_subcommand() {
     let options = "--tap t0 --addr 10.1.0.2/16 --host-addr 10.1.0.1/16 --gateway 10.1.0.1 \
                    --mac 02:00:00:00:00:09 --mtu 1400 --no-offload --busy-poll=20 \
                    --pcap x.pcapng --seed 7 -v";
-    for command in ["ping", "arping", "trace", "tcping"] {
+    for command in ["ping", "arping", "trace", "tcping", "iperf3 -c"] {
         let network = match self::command(&format!("{command} {options} 10.1.0.1")) {
             Command::Ping(args) => args.network,
             Command::Arping(args) => args.network,
             Command::Trace(args) => args.network,
             Command::Tcping(args) => args.network,
+            Command::Iperf3(args) => args.network,
+            other => panic!("{other:?} has no network"),
         };
         assert_eq!(network.tap.as_deref(), Some("t0"));
         assert_eq!((network.mtu, network.seed), (Some(1400), Some(7)));

@@ -18,7 +18,7 @@ use super::params::{Params, Protocol};
 use super::protocol::{Cookie, ServerError, State};
 use super::report::json::unix_time;
 use super::report::{Opening, Report};
-use super::session::{Connection, Interrupt, Session, read_results, step, unless};
+use super::session::{Connection, Interrupt, Session, heeding, read_results, step, unless};
 
 /// What a client is to do.
 #[derive(Debug, Clone)]
@@ -68,7 +68,8 @@ impl Client {
         let connect = async {
             let stream = match self.connect_timeout {
                 None => TcpStream::connect(net, self.server).await,
-                Some(limit) => match net.timeout(limit, TcpStream::connect(net, self.server)).await {
+                Some(limit) => match net.timeout(limit, TcpStream::connect(net, self.server)).await
+                {
                     Ok(connected) => connected,
                     Err(_) => Err(io::ErrorKind::TimedOut.into()),
                 },
@@ -109,15 +110,27 @@ impl Client {
             unix: unix_time(),
         };
         report.opened(&opening).map_err(Fault::Output)?;
-        let streams = step(net, interrupt, ROLE, "open the streams", self.streams(net)).await?;
+        let start = Some(State::TestStart);
+        let streams = heeding(control, ROLE, start, self.streams(net));
+        let (streams, started) = step(net, interrupt, ROLE, "open the streams", streams).await?;
         let infos: Vec<StreamInfo> = streams.iter().map(|stream| stream.info).collect();
         report.connected(&infos, options::buffers(params)).map_err(Fault::Output)?;
-        for state in [State::TestStart, State::TestRunning] {
+        let states = [State::TestStart, State::TestRunning];
+        for state in states.into_iter().skip(started.into()) {
             step(net, interrupt, ROLE, "start the test", expect(control, state)).await?;
         }
         let (interval, idle) = (self.interval, self.idle);
-        let session =
-            Session { net, role: ROLE, params, control, streams, report, interval, idle, interrupt };
+        let session = Session {
+            net,
+            role: ROLE,
+            params,
+            control,
+            streams,
+            report,
+            interval,
+            idle,
+            interrupt,
+        };
         let ran = session.run().await?;
 
         control.send_state(State::TestEnd).await?;

@@ -40,7 +40,10 @@ impl CpuMeter {
 
 impl Used {
     fn now() -> Used {
-        fs::read_to_string("/proc/self/stat").ok().and_then(|stat| Used::parse(&stat)).unwrap_or_default()
+        fs::read_to_string("/proc/self/stat")
+            .ok()
+            .and_then(|stat| Used::parse(&stat))
+            .unwrap_or_default()
     }
 
     /// The 14th and 15th field of `/proc/PID/stat`; the second is in parentheses and may contain

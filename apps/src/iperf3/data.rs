@@ -14,8 +14,8 @@ use tapping_drivers::net::{JoinHandle, Net};
 use super::datagram::{Header, OLD_REPLY, REPLY, Reception};
 use super::meter::{Snapshot, StreamInfo, TcpSample};
 use super::pacing::Pacer;
-use super::server::reply_to;
 use super::params::{Direction, MAX_DATAGRAM, Params, Protocol, Until};
+use super::server::reply_to;
 
 /// What the tasks of a test and its leader share.
 #[derive(Debug)]
@@ -92,7 +92,11 @@ impl Flow {
         }
         let enough = |needed: bool, progress| !needed || self.is_enough(progress);
         let all = enough(needs.sent, &self.sent) && enough(needs.received, &self.received);
-        if (needs.sent || needs.received) && all { Poll::Ready(Happening::Enough) } else { Poll::Pending }
+        if (needs.sent || needs.received) && all {
+            Poll::Ready(Happening::Enough)
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Whether another block is to be sent.
@@ -448,10 +452,8 @@ async fn receive(
     clock: Clock,
     wide: bool,
 ) {
-    let mut receptions: std::collections::HashMap<_, _> = from
-        .into_iter()
-        .map(|(from, counters)| (from, (counters, Reception::default())))
-        .collect();
+    let mut receptions: std::collections::HashMap<_, _> =
+        from.into_iter().map(|(from, counters)| (from, (counters, Reception::default()))).collect();
     let connected = receptions.contains_key(&None);
     let mut buf = vec![0; MAX_DATAGRAM as usize];
     loop {

@@ -40,9 +40,9 @@ use client::Client;
 use fault::Fault;
 use params::{DEFAULT_BLOCK, DEFAULT_UDP_RATE, Direction, Params, Protocol, Until};
 use protocol::Cookie;
+use report::Report;
 use report::json::Json;
 use report::text::Text;
-use report::Report;
 use server::{Console, Options, Server};
 use session::Interrupt;
 use units::RateUnit;
@@ -242,10 +242,7 @@ impl Console for Silence {
 }
 
 /// The built-in peer answers to a client at its other end.
-fn serve_peer(
-    peer: &Net,
-    port: u16,
-) -> Result<tapping_drivers::net::JoinHandle<()>, Failure> {
+fn serve_peer(peer: &Net, port: u16) -> Result<tapping_drivers::net::JoinHandle<()>, Failure> {
     let idle = Duration::from_secs(120);
     let options = Options { port, interval: None, one_off: false, idle };
     let server = Server::bind(peer, options).map_err(Failure::new)?;
@@ -253,3 +250,6 @@ fn serve_peer(
         let _ = server.run(&mut Silence, Box::pin(std::future::pending())).await;
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,8 +65,7 @@ type Change = Box<dyn FnOnce(&mut TcpOptions)>;
 fn set(params: &Params, apply: impl Fn(Change) -> io::Result<()>) -> Result<(), Fault> {
     let fault = |what, code| move |error| Fault::Stream { what, error, code };
     if params.nodelay {
-        apply(Box::new(|options| options.nodelay = true))
-            .map_err(fault("set TCP_NODELAY", 122))?;
+        apply(Box::new(|options| options.nodelay = true)).map_err(fault("set TCP_NODELAY", 122))?;
     }
     if let Some(mss) = params.mss {
         apply(Box::new(move |options| options.maxseg = Some(mss as u16)))

@@ -22,7 +22,9 @@ use super::params::{Params, Protocol};
 use super::protocol::{Cookie, MAX_PARAMS, ServerError, State};
 use super::report::json::unix_time;
 use super::report::{Opening, Report};
-use super::session::{Connection, Interrupt, PATIENCE, Session, read_results, step, unless};
+use super::session::{
+    Connection, Interrupt, PATIENCE, Session, heeding, read_results, step, unless,
+};
 
 /// How long a connection may take to say which test it belongs to.
 const GREETING: Duration = Duration::from_secs(10);
@@ -187,14 +189,24 @@ impl Server {
         report.opened(&opening).map_err(Fault::Output)?;
 
         let streams = self.streams(control, &params, guest.peer.ip());
-        let streams = step(net, interrupt, ROLE, "open the streams", streams).await?;
+        let streams = heeding(control, ROLE, None, streams);
+        let (streams, _) = step(net, interrupt, ROLE, "open the streams", streams).await?;
         let infos: Vec<StreamInfo> = streams.iter().map(|stream| stream.info).collect();
         report.connected(&infos, options::buffers(&params)).map_err(Fault::Output)?;
         control.send_state(State::TestStart).await?;
         control.send_state(State::TestRunning).await?;
         let (interval, idle, params) = (self.options.interval, self.options.idle, &params);
-        let session =
-            Session { net, role: ROLE, params, control, streams, report, interval, idle, interrupt };
+        let session = Session {
+            net,
+            role: ROLE,
+            params,
+            control,
+            streams,
+            report,
+            interval,
+            idle,
+            interrupt,
+        };
         let ran = session.run().await?;
 
         control.send_state(State::ExchangeResults).await?;

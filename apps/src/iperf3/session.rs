@@ -106,12 +106,7 @@ impl Session<'_> {
         Ok(Ran { meter, cpu, congestion })
     }
 
-    async fn lead(
-        &mut self,
-        flow: &Flow,
-        meter: &mut Meter,
-        start: Instant,
-    ) -> Result<(), Fault> {
+    async fn lead(&mut self, flow: &Flow, meter: &mut Meter, start: Instant) -> Result<(), Fault> {
         let mut timeline = Timeline::new(self.role, self.params, self.interval);
         let needs = match self.role {
             Role::Client => Needs::of(self.params),
@@ -145,7 +140,9 @@ impl Session<'_> {
             match self.wait(flow, needs, at.saturating_sub(now)).await {
                 Event::Time => {}
                 Event::Flow(Happening::Enough) => return Ok(()),
-                Event::Flow(Happening::Failed(error)) => return Err(reason(self.net, self.control, self.role, error).await),
+                Event::Flow(Happening::Failed(error)) => {
+                    return Err(reason(self.net, self.control, self.role, error).await);
+                }
                 Event::Interrupt => return Err(Fault::Interrupted(self.role)),
                 Event::State(state) => return ended_by(self.control, self.role, state?).await,
             }
@@ -228,11 +225,16 @@ impl Ran {
         let client_sends = params.direction != Direction::Reverse;
         let here_sends = client_sends == (role == Role::Client);
         let (sender, receiver) = if here_sends { (own, other) } else { (other, own) };
+        let mut summary = self.meter.summary(Some(remote));
+        if !params.get_server_output {
+            // iperf3 3.12 goes on sending it once any client has asked for it.
+            summary.server_output = None;
+        }
         Summary {
             cpu: self.cpu.read(),
             sender_congestion: sender,
             receiver_congestion: receiver,
-            ..self.meter.summary(Some(remote))
+            ..summary
         }
     }
 }
@@ -328,6 +330,41 @@ pub async fn unless<T>(
         interrupt.as_mut().poll(cx).map(|()| Err(Fault::Interrupted(role)))
     })
     .await
+}
+
+/// Opens the streams, unless the other end says meanwhile that there is no point. The `start` of the
+/// test may be told before the last stream is known to be open; whether it was.
+pub async fn heeding<T>(
+    control: &Connection,
+    role: Role,
+    start: Option<State>,
+    streams: impl Future<Output = Result<T, Fault>>,
+) -> Result<(T, bool), Fault> {
+    let mut streams = pin!(streams);
+    let mut started = false;
+    let word = poll_fn(|cx| {
+        if let Poll::Ready(opened) = streams.as_mut().poll(cx) {
+            return Poll::Ready(Ok(opened));
+        }
+        if started {
+            return Poll::Pending;
+        }
+        match control.poll_state(cx) {
+            Poll::Ready(Ok(state)) if start == Some(state) => {
+                started = true;
+                Poll::Pending
+            }
+            Poll::Ready(said) => Poll::Ready(Err(said)),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    match word.await {
+        Ok(opened) => Ok((opened?, started)),
+        Err(said) => match ended_by(control, role, said?).await {
+            Err(fault) => Err(fault),
+            Ok(()) => Err(Fault::Unexpected(State::TestEnd)),
+        },
+    }
 }
 
 /// Reads the other end's results.

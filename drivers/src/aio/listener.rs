@@ -3,10 +3,10 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tapping_stack::SocketId;
 use tapping_stack::socket::Interest;
 
@@ -102,16 +102,13 @@ impl TcpListener {
     }
 
     async fn accept_from(&self, from: usize, count: usize) -> io::Result<(TcpStream, SocketAddr)> {
-        let waits = (0..count).map(|_| Wait::exclusive(Interest::Read)).collect();
-        let mut waiting = Waiting { sockets: &self.sockets[from..from + count], waits };
-        poll_fn(|cx| self.poll_all(waiting.sockets, &mut waiting.waits, cx)).await
+        let mut accepting = Accepting::from(self, from, count);
+        poll_fn(|cx| accepting.poll(cx)).await
     }
 
     /// As [`accept`](Self::accept); the task that polls last is woken.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let Ok(mut waits) = self.slot.lock() else {
-            return Poll::Ready(Err(io::ErrorKind::Other.into()));
-        };
+        let mut waits = self.slot.lock();
         if waits.is_empty() {
             waits.extend(self.sockets.iter().map(|_| Wait::slot(Interest::Read, false)));
         }
@@ -191,13 +188,32 @@ fn accepted(
     Ok((TcpStream::over(socket), peer))
 }
 
-/// A future that waits for any of some sockets.
-struct Waiting<'a> {
+/// Somebody who waits for a connection, and gives up their place when this is dropped.
+pub(crate) struct Accepting<'a> {
+    listener: &'a TcpListener,
     sockets: &'a [Socket],
     waits: Vec<Wait>,
 }
 
-impl Drop for Waiting<'_> {
+impl<'a> Accepting<'a> {
+    pub(crate) fn new(listener: &'a TcpListener) -> Self {
+        Self::from(listener, 0, listener.sockets.len())
+    }
+
+    fn from(listener: &'a TcpListener, first: usize, count: usize) -> Self {
+        let waits = (0..count).map(|_| Wait::exclusive(Interest::Read)).collect();
+        Accepting { listener, sockets: &listener.sockets[first..first + count], waits }
+    }
+
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.listener.poll_all(self.sockets, &mut self.waits, cx)
+    }
+}
+
+impl Drop for Accepting<'_> {
     fn drop(&mut self) {
         for (socket, wait) in self.sockets.iter().zip(&mut self.waits) {
             socket.leave(wait);

@@ -43,6 +43,10 @@ pub use stream::TcpStream;
 pub use tcp_socket::TcpSocket;
 pub use udp::UdpSocket;
 
+pub(crate) use listener::Accepting;
+pub(crate) use stream::{poll_connected, send_vectored, set_ttl, ttl};
+pub(crate) use udp::{Receiving, peek, receive, send_datagram};
+
 #[cfg(feature = "futures")]
 mod futures;
 #[cfg(feature = "tokio")]

@@ -18,7 +18,7 @@ use tapping_stack::{Shutdown as Half, SocketError, SocketId, Stack, TcpOptions};
 use super::TcpSocket;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
 use crate::net::Net;
-use crate::net::socket::{Socket, Wait};
+use crate::net::socket::{Socket, Wait, Waiting};
 
 /// A TCP connection.
 #[derive(Debug)]
@@ -348,9 +348,10 @@ impl TcpStream {
 
     /// Waits until a connection that was begun is made, or is not.
     pub(crate) async fn connected(self) -> io::Result<Self> {
-        let mut wait = Wait::new(Interest::Write);
-        let connected = poll_fn(|cx| poll_connected(&self.socket, &mut wait, cx)).await;
-        connected.map(|()| self)
+        let mut waiting = Waiting::new(&self.socket, Interest::Write);
+        poll_fn(|cx| poll_connected(&self.socket, &mut waiting.wait, cx)).await?;
+        drop(waiting);
+        Ok(self)
     }
 }
 
@@ -363,8 +364,7 @@ fn contain(panic: &mut Option<Box<dyn Any + Send>>, run: impl FnOnce() -> usize)
     })
 }
 
-/// Waits until a connection that was begun is made, or is not. Whoever gives up closes the socket,
-/// so there is no place to give up.
+/// Waits until a connection that was begun is made, or is not.
 pub(crate) fn poll_connected(
     socket: &Socket,
     wait: &mut Wait,

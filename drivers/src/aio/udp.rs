@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tapping_stack::interface::Interface;
 use tapping_stack::socket::{Interest, PacketInfo, SocketOptions};
 use tapping_stack::time::Instant;
-use tapping_stack::{LinkId, SocketError, SocketId, Stack};
+use tapping_stack::{LinkId, Packet, SocketError, SocketId, Stack};
 
 use super::stream::{set_ttl, ttl};
 use crate::net::Net;
@@ -80,9 +80,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of sendto(2), and what an ICMP message told of an earlier one.
     pub async fn send_to(&self, data: &[u8], addr: SocketAddr) -> io::Result<usize> {
-        let send = |stack: &mut Stack, now: Instant, id| {
-            stack.send_to(now, id, addr, data).map(|()| data.len())
-        };
+        let send = |stack: &mut Stack, now, id| send_datagram(stack, now, id, Some(addr), data);
         self.sender().wait(Interest::Write, send).await
     }
 
@@ -91,7 +89,8 @@ impl UdpSocket {
     /// # Errors
     /// Those of send(2), and what an ICMP message told of an earlier one.
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
-        self.sender().wait(Interest::Write, |stack, now, id| stack.send(now, id, data)).await
+        let send = |stack: &mut Stack, now, id| send_datagram(stack, now, id, None, data);
+        self.sender().wait(Interest::Write, send).await
     }
 
     /// Receives a datagram; what `buffer` has no room for is lost. Returns how many bytes were
@@ -152,7 +151,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock`: there is no room. Those of [`send`](Self::send).
     pub fn try_send(&self, data: &[u8]) -> io::Result<usize> {
-        self.sender().act(|stack, now, id| stack.send(now, id, data))
+        self.sender().act(|stack, now, id| send_datagram(stack, now, id, None, data))
     }
 
     /// As [`recv_from`](Self::recv_from); the task that polls last is woken.
@@ -245,10 +244,6 @@ impl UdpSocket {
         self.sockets.iter().map(Socket::id)
     }
 
-    pub(crate) fn sockets(&self) -> &[Socket] {
-        &self.sockets
-    }
-
     /// The socket to send with: that on the caller's own shard.
     pub(crate) fn sender(&self) -> &Socket {
         match self.sockets.len() {
@@ -268,8 +263,8 @@ impl UdpSocket {
         &self,
         mut act: impl FnMut(&mut Stack, Instant, SocketId) -> Result<R, SocketError>,
     ) -> io::Result<R> {
-        let mut waiting = Waiting::new(self);
-        poll_fn(|cx| self.poll_any(&mut waiting.waits, cx, &mut act)).await
+        let mut receiving = Receiving::new(self);
+        poll_fn(|cx| self.poll_any(&mut receiving.waits, cx, &mut act)).await
     }
 
     /// An operation on any of the sockets, the caller's own shard's first.
@@ -350,23 +345,40 @@ fn link_of(stack: &Stack, address: Ipv4Addr) -> Result<Option<LinkId>, SocketErr
 }
 
 /// Somebody's place among those who wait for datagrams.
-pub(crate) struct Waiting<'a> {
+pub(crate) struct Receiving<'a> {
     socket: &'a UdpSocket,
     pub(crate) waits: Vec<Wait>,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Receiving<'a> {
     pub(crate) fn new(socket: &'a UdpSocket) -> Self {
         let waits = socket.sockets.iter().map(|_| Wait::exclusive(Interest::Read)).collect();
-        Waiting { socket, waits }
+        Receiving { socket, waits }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         for (socket, wait) in self.socket.sockets.iter().zip(&mut self.waits) {
             socket.leave(wait);
         }
+    }
+}
+
+/// Sends a datagram, to the address that the socket is connected to or another, if there is room.
+pub(crate) fn send_datagram(
+    stack: &mut Stack,
+    now: Instant,
+    id: SocketId,
+    addr: Option<SocketAddr>,
+    data: &[u8],
+) -> Result<usize, SocketError> {
+    if !stack.has_room() {
+        return Err(SocketError::WouldBlock);
+    }
+    match addr {
+        Some(addr) => stack.send_to(now, id, addr, data).map(|()| data.len()),
+        None => stack.send(now, id, data),
     }
 }
 
@@ -377,10 +389,24 @@ pub(crate) fn receive(
     buffer: &mut [u8],
 ) -> Result<(usize, SocketAddr), SocketError> {
     let packet = stack.try_recv(id)?;
+    let result = copy(&packet, buffer);
+    stack.recycle(packet);
+    Ok(result)
+}
+
+/// Copies a datagram and leaves it there.
+pub(crate) fn peek(
+    stack: &mut Stack,
+    id: SocketId,
+    buffer: &mut [u8],
+) -> Result<(usize, SocketAddr), SocketError> {
+    stack.peek_recv(id).map(|packet| copy(packet, buffer))
+}
+
+/// Copies what there is room for, and tells where it came from.
+fn copy(packet: &Packet, buffer: &mut [u8]) -> (usize, SocketAddr) {
     let len = packet.len().min(buffer.len());
     buffer[..len].copy_from_slice(&packet.bytes()[..len]);
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    let source = PacketInfo::of(&packet).map_or(nowhere, |info| info.source);
-    stack.recycle(packet);
-    Ok((len, source))
+    (len, PacketInfo::of(packet).map_or(nowhere, |info| info.source))
 }

@@ -6,39 +6,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::driver::is_driver;
 
 /// Runs a future on the calling thread, which sleeps while it waits. On a driver's thread it would
-/// wait for itself, for ever: there, spawn a task.
+/// wait for itself: there, spawn a task.
+///
+/// # Panics
+/// On a thread that drives a [`Net`](super::Net).
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
+    assert!(!is_driver(), "a thread that drives a Net cannot wait for it: spawn a task");
     match wait(None, |cx| future.as_mut().poll(cx)) {
-        Some(output) => output,
-        None => unreachable!("without a deadline there is no end but the future's"),
+        Ok(output) => output,
+        Err(TimedOut) => unreachable!("there is no limit"),
     }
 }
 
-/// Polls until there is a result, or until `deadline`.
+/// The limit was over first.
+pub(crate) struct TimedOut;
+
+/// Polls until there is a result, no longer than `limit`.
 pub(crate) fn wait<R>(
-    deadline: Option<Instant>,
+    limit: Option<Duration>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,
-) -> Option<R> {
+) -> Result<R, TimedOut> {
+    let mut deadline = None;
     PARKER.with(|(parker, waker)| {
         let mut cx = Context::from_waker(waker);
         loop {
             if let Poll::Ready(result) = poll(&mut cx) {
-                return Some(result);
+                return Ok(result);
             }
             while !parker.woken.swap(false, Ordering::Acquire) {
-                match deadline {
+                let Some(limit) = limit else {
+                    thread::park();
+                    continue;
+                };
+                let now = Instant::now();
+                // One that is too far away to be told is none.
+                let deadline = *deadline.get_or_insert_with(|| now.checked_add(limit));
+                match deadline.map(|deadline| deadline.saturating_duration_since(now)) {
                     None => thread::park(),
-                    Some(deadline) => {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        if left.is_zero() {
-                            return None;
-                        }
-                        thread::park_timeout(left);
-                    }
+                    Some(Duration::ZERO) => return Err(TimedOut),
+                    Some(left) => thread::park_timeout(left),
                 }
             }
         }

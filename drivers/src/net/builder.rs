@@ -149,7 +149,7 @@ impl Builder {
             let mut stack = Stack::new(config, seed.wrapping_add(index as u64));
             stack.set_wall_clock(clock.now(), Clock::wall());
             let links = self.configure(&mut stack, index, clock)?;
-            shards.push(Shard::new(index, stack, clock, waker));
+            shards.push(Shard::new(stack, clock, waker));
             loops.push((poll, links));
         }
         let shared = Arc::new(Shared {

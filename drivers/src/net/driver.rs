@@ -52,6 +52,11 @@ pub(super) fn current(shared: &Arc<Shared>) -> Option<usize> {
     (net == Arc::as_ptr(shared).addr()).then_some(shard)
 }
 
+/// Whether the calling thread drives any.
+pub(super) fn is_driver() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// What ended [`Driver::block_on`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished<T> {

@@ -48,6 +48,7 @@ mod sync {
 }
 
 pub use block::block_on;
+pub(crate) use block::{TimedOut, wait};
 pub use builder::Builder;
 pub use driver::{Driver, Finished};
 pub use ending::Shutdown;

@@ -15,7 +15,6 @@ use crate::clock::Clock;
 
 /// One stack and what belongs to its driver that others may touch.
 pub(crate) struct Shard {
-    pub(crate) index: usize,
     pub(crate) executor: Executor,
     pub(crate) timers: Timers,
     state: Mutex<State>,
@@ -69,11 +68,10 @@ impl State {
 }
 
 impl Shard {
-    pub(crate) fn new(index: usize, mut stack: Stack, clock: Clock, waker: mio::Waker) -> Self {
+    pub(crate) fn new(mut stack: Stack, clock: Clock, waker: mio::Waker) -> Self {
         stack.set_deferred_wakers(true);
         let state = State { stack, ending: None, ended: false, sleep: Sleep::default() };
         Shard {
-            index,
             executor: Executor::default(),
             timers: Timers::default(),
             state: Mutex::new(state),

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tapping_stack::socket::{Interest, Waiter};
 use tapping_stack::time::Instant;
@@ -120,7 +120,7 @@ impl Socket {
         interest: Interest,
         mut act: impl FnMut(&mut Stack, Instant, SocketId) -> Result<R, SocketError>,
     ) -> io::Result<R> {
-        let mut waiting = Waiting { socket: self, wait: Wait::new(interest) };
+        let mut waiting = Waiting::new(self, interest);
         poll_fn(|cx| self.poll(&mut waiting.wait, cx, &mut act)).await
     }
 
@@ -178,7 +178,7 @@ impl Wait {
 
     /// Gives up the place. Who was woken for what others can have too, and takes it or not, lets
     /// the next look. Returns the waker.
-    pub(crate) fn leave(&mut self, stack: &mut Stack, id: SocketId) -> Option<std::task::Waker> {
+    pub(crate) fn leave(&mut self, stack: &mut Stack, id: SocketId) -> Option<Waker> {
         if !std::mem::take(&mut self.registered) {
             return None;
         }
@@ -188,27 +188,21 @@ impl Wait {
         }
         waker
     }
-
-    /// Registers, with the shard's lock held. Returns the waker of before.
-    pub(crate) fn register(
-        &mut self,
-        stack: &mut Stack,
-        id: SocketId,
-        cx: &Context<'_>,
-    ) -> Result<Option<std::task::Waker>, SocketError> {
-        let replaced = stack.register_waiter(id, self.interest, self.waiter(), cx.waker())?;
-        self.registered = true;
-        Ok(replaced)
-    }
 }
 
 /// The name of who polls a socket by its `poll_` functions. Others have theirs from [`next_key`].
 pub(crate) const SLOT: u64 = 1;
 
-/// A future that waits, which gives up its place when it is dropped.
-struct Waiting<'a> {
+/// Somebody who waits, and gives up their place when this is dropped.
+pub(crate) struct Waiting<'a> {
     socket: &'a Socket,
-    wait: Wait,
+    pub(crate) wait: Wait,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(socket: &'a Socket, interest: Interest) -> Self {
+        Waiting { socket, wait: Wait::new(interest) }
+    }
 }
 
 impl Drop for Waiting<'_> {

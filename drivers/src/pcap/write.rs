@@ -18,6 +18,7 @@ use super::{
 use crate::checksum::finish_checksum;
 use crate::clock::Clock;
 use crate::device::{Device, DeviceChange, TransmitError};
+use crate::tap::steering::Steering;
 
 /// Bytes gathered before they are written.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -318,6 +319,10 @@ impl<D: Device> Device for Capture<D> {
 
     fn room_is_readable(&self) -> bool {
         self.device.room_is_readable()
+    }
+
+    fn steering(&self) -> Option<Steering> {
+        self.device.steering()
     }
 
     fn watch_fd(&self) -> Option<RawFd> {

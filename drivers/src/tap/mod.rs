@@ -11,14 +11,21 @@
 //!
 //! # Several queues
 //! [`TapConfig::open_queues`] attaches more than one descriptor to the interface
-//! (`IFF_MULTI_QUEUE`), each a [`Tap`] of its own, for as many threads. The kernel steers what it
-//! sends (`tun_automq_select_queue`): a flow goes to the queue that last wrote a frame of that flow
-//! (the same addresses and ports, either way round), for as long as one was written within the last
-//! three seconds; else to the queue that a hash of the flow gives. The hash has a key that nobody
-//! knows, but is the same either way round and stays the same while the number of queues does. So
-//! a flow that the other side has begun comes by one queue for all its life, however idle; a flow
-//! that was begun here by another queue than the hash gives comes by the hash's queue once it has
-//! been idle for three seconds. Fragments have no ports and go by addresses alone.
+//! (`IFF_MULTI_QUEUE`), each a [`Tap`] of its own, for as many threads with a stack each. Which
+//! frame comes by which queue is known where the kernel takes a program of ours ([`steering`]), as
+//! it does from root: a connection is begun from a port that brings its answers to the queue of
+//! whoever begins it.
+//!
+//! Elsewhere, as in a user namespace, the kernel chooses (`tun_automq_select_queue`): a flow goes to
+//! the queue that last wrote a frame of that flow (the same addresses and ports, either way round),
+//! for as long as one was written within the last three seconds; else to the queue that a hash of
+//! the flow gives. The hash has a key that nobody knows, but is the same either way round. So a flow
+//! that the other side has begun comes by one queue for all its life, however idle; one that was
+//! begun here comes by the hash's queue once it has been idle for three seconds, and who gets it
+//! there has to hand it on.
+//!
+//! Some frames have no flow that steers them, but [concern all](steering::concerns_all) stacks. All
+//! queues have to stay open: when one is closed, another takes its number.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -37,9 +44,12 @@ use crate::error::{DeviceError, check_interface_name};
 use crate::netlink::{LinkInfo, LinkWatch, Netlink};
 use crate::sys;
 
+pub mod steering;
 #[cfg(test)]
 mod tests;
 mod vnet;
+
+use steering::Steering;
 
 /// The longest frame there is, with what is in front of it.
 const MAX_READ: usize = vnet::LEN + FRAME_OVERHEAD + u16::MAX as usize;
@@ -162,6 +172,8 @@ impl TapConfig {
         for _ in 1..count {
             queues.push(rest.attach(libc::IFF_MULTI_QUEUE, &together)?);
         }
+        let steering = Steering::install(queues[0].file.as_fd(), queues.len()).ok();
+        queues.iter_mut().for_each(|queue| queue.steering = steering);
         Ok(queues)
     }
 
@@ -255,6 +267,7 @@ impl TapConfig {
             watch,
             changes,
             queues: queues.clone(),
+            steering: None,
         })
     }
 }
@@ -274,6 +287,7 @@ pub struct Tap {
     changes: Changes,
     /// One for each queue that was opened together.
     queues: Arc<()>,
+    steering: Option<Steering>,
 }
 
 #[derive(Debug)]
@@ -450,6 +464,10 @@ impl Device for Tap {
         Some(self.file.as_fd().as_raw_fd())
     }
 
+    fn steering(&self) -> Option<Steering> {
+        self.steering
+    }
+
     fn watch_fd(&self) -> Option<RawFd> {
         self.watch.as_ref().map(AsRawFd::as_raw_fd)
     }
@@ -477,10 +495,15 @@ impl Device for Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        // To the last one only; the offloads are the interface's, not the queue's.
-        if self.offloads.is_some() && Arc::strong_count(&self.queues) == 1 {
-            // One that lasts is as it was to whoever attaches next and asks for nothing.
-            let _ = sys::tun_set_offload(self.file.as_fd(), 0);
+        // Both are the interface's, not the queue's. One that lasts is as it was to whoever attaches
+        // next and asks for nothing.
+        if Arc::strong_count(&self.queues) == 1 {
+            if self.offloads.is_some() {
+                let _ = sys::tun_set_offload(self.file.as_fd(), 0);
+            }
+            if self.steering.is_some() {
+                let _ = sys::tun_steer(self.file.as_fd(), &[]);
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ fn over(fd: OwnedFd) -> Tap {
         watch: None,
         changes: Changes::default(),
         queues: Arc::default(),
+        steering: None,
     }
 }
 

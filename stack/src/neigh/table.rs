@@ -119,6 +119,17 @@ impl NeighbourTable {
         self.entries.iter().flatten().map(Entry::public)
     }
 
+    /// How many places there are for entries.
+    pub(crate) fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry in a place, with when it was last used, confirmed and changed, and its probes.
+    pub(crate) fn at(&self, index: usize) -> Option<(Neighbour, [Instant; 3], u8)> {
+        let entry = self.entries.get(index)?.as_ref()?;
+        Some((entry.public(), [entry.used, entry.confirmed, entry.updated], entry.probes))
+    }
+
     /// One neighbour.
     pub(crate) fn get(&self, link: LinkId, addr: IpAddr) -> Option<Neighbour> {
         self.find(link, addr).and_then(|index| self.entries[index].as_ref()).map(Entry::public)

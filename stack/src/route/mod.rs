@@ -29,7 +29,7 @@ mod tests;
 pub use display::RouteDisplay;
 pub use exceptions::{ExceptionsConfig, Pmtu, RouteExceptions};
 pub use source::{LinkAddress, select_source};
-pub use table::RouteTable;
+pub use table::{RoutePosition, RouteTable};
 
 /// What is done with a packet that a route matches (Linux `RTN_*`, ip-route(8)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -63,6 +63,28 @@ struct SharedInfo {
     users: u32,
 }
 
+/// Where in the list of all routes a page of it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutePosition {
+    table: RouteTableId,
+    destination: u32,
+    len: u8,
+}
+
+impl RoutePosition {
+    /// As a number, to be handed through to others.
+    pub fn to_bits(self) -> u64 {
+        let main = u64::from(self.table == RouteTableId::Main);
+        main << 40 | u64::from(self.destination) << 8 | u64::from(self.len)
+    }
+
+    /// From such a number.
+    pub fn from_bits(bits: u64) -> Self {
+        let table = if bits >> 40 == 0 { RouteTableId::Local } else { RouteTableId::Main };
+        RoutePosition { table, destination: (bits >> 8) as u32, len: bits as u8 }
+    }
+}
+
 /// A destination: table, network address and prefix length.
 type Prefix = (RouteTableId, Ipv4Addr, u8);
 
@@ -202,6 +224,35 @@ impl RouteTable {
         self.prefixes()
             .into_iter()
             .flat_map(move |prefix| self.list(prefix).map(move |at| self.route(prefix, at)))
+    }
+
+    /// About `limit` routes from a position on, and where the next ones begin. Routes with the same
+    /// destination stay together; of two destinations the lower comes first, then the shorter
+    /// prefix.
+    pub(crate) fn page(
+        &self,
+        from: Option<RoutePosition>,
+        limit: usize,
+    ) -> (Vec<Route>, Option<RoutePosition>) {
+        let mut from =
+            from.unwrap_or(RoutePosition { table: RouteTableId::Local, destination: 0, len: 0 });
+        let (mut routes, mut next) = (Vec::new(), None);
+        loop {
+            let table = from.table;
+            self.tree(table).for_each_from((from.destination, from.len), &mut |key, len, _| {
+                if routes.len() >= limit {
+                    next = Some(RoutePosition { table, destination: key, len });
+                    return false;
+                }
+                let prefix = (table, Ipv4Addr::from_bits(key), len);
+                routes.extend(self.list(prefix).map(|at| self.route(prefix, at)));
+                true
+            });
+            if next.is_some() || table == RouteTableId::Main {
+                return (routes, next);
+            }
+            from = RoutePosition { table: RouteTableId::Main, destination: 0, len: 0 };
+        }
     }
 
     /// Removes every route over `link` and forgets its state, for when the link goes; returns how

@@ -202,6 +202,61 @@ impl Tree {
         }
     }
 
+    /// Visits prefixes in order, shorter ones before longer ones, from one on until `visit` returns
+    /// `false`.
+    pub(super) fn for_each_from(
+        &self,
+        from: (u32, u8),
+        visit: &mut impl FnMut(u32, u8, u32) -> bool,
+    ) {
+        if let Some(value) = self.default
+            && from == (0, 0)
+            && !visit(0, 0, value)
+        {
+            return;
+        }
+        let _ =
+            self.walk(ROOTS, 0, 1, from, visit) && self.walk(ROOTS + 1, 1 << 31, 1, from, visit);
+    }
+
+    /// Visits what is in a node and below it; `key` has the `position` bits that lead to it.
+    fn walk(
+        &self,
+        at: u32,
+        key: u32,
+        position: u32,
+        from: (u32, u8),
+        visit: &mut impl FnMut(u32, u8, u32) -> bool,
+    ) -> bool {
+        let node = self.nodes.get(at);
+        let stride = u32::from(STRIDE);
+        for chunk in 0..1u32 << STRIDE {
+            // Of the last chunk only the first bit is part of the key.
+            let start = key | (u64::from(chunk) << 32 >> (position + stride)) as u32;
+            for len in 0..stride {
+                let rest = chunk >> (stride - len);
+                let bit = (1 << len) - 1 + rest;
+                let begins_here = rest << (stride - len) == chunk;
+                let prefix_len = (position + len) as u8;
+                if begins_here
+                    && node.prefixes & 1 << bit != 0
+                    && (start, prefix_len) >= from
+                    && !visit(start, prefix_len, self.value(node, bit))
+                {
+                    return false;
+                }
+            }
+            if node.children & 1 << chunk != 0 {
+                let last = start | (u32::MAX.unbounded_shr(position + stride));
+                let child = node.nodes + rank_of_set(node.children, chunk);
+                if last >= from.0 && !self.walk(child, start, position + stride, from, visit) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// The deepest node less than `limit` deep with a prefix that matches `key`: which of its
     /// prefixes do, the node, and its depth.
     #[inline]

@@ -33,6 +33,14 @@ pub struct SocketId {
     pub(crate) generation: u32,
 }
 
+impl SocketId {
+    /// One number for the name, never 0, as ss(8) shows inodes and cookies.
+    pub fn cookie(self) -> u64 {
+        let class = u64::from(self.class == SocketClass::Datagram);
+        1 + (u64::from(self.generation) << 33 | u64::from(self.index) << 1 | class)
+    }
+}
+
 /// Which table a socket is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SocketClass {

@@ -63,6 +63,10 @@ pub(crate) struct WakerTable {
     /// Wakers in all lists.
     len: usize,
     max: usize,
+    /// Sockets of which somebody waits for room in the links' queues.
+    awaiting_room: KeyedMap<SocketId, ()>,
+    /// Empty, and kept for its memory.
+    room_made: Vec<SocketId>,
     /// Lists that are empty, kept for their memory.
     spare: Vec<Vec<Entry>>,
     /// What was to be woken, when it is put off.
@@ -82,8 +86,17 @@ const MAX_SPARE: usize = 64;
 impl WakerTable {
     /// A table for at most `max` wakers.
     pub(crate) fn new(max: usize, rng: &mut Rng) -> Self {
-        let waiting = KeyedMap::with_hasher(KeyedHash::new(rng.key()));
-        WakerTable { waiting, len: 0, max, spare: Vec::new(), woken: Vec::new(), deferred: false }
+        let key = rng.key();
+        WakerTable {
+            waiting: KeyedMap::with_hasher(KeyedHash::new(key)),
+            awaiting_room: KeyedMap::with_hasher(KeyedHash::new(key)),
+            room_made: Vec::new(),
+            len: 0,
+            max,
+            spare: Vec::new(),
+            woken: Vec::new(),
+            deferred: false,
+        }
     }
 
     /// Remembers a waker, once.
@@ -202,6 +215,27 @@ impl WakerTable {
             self.wake_waiting(id, Interest::Read, true);
             self.wake_waiting(id, Interest::Write, true);
         }
+    }
+
+    /// Whoever waits to write to the socket waits for room.
+    pub(crate) fn await_room(&mut self, id: SocketId) {
+        self.awaiting_room.insert(id, ());
+    }
+
+    /// Whether anybody waits for room.
+    #[inline]
+    pub(crate) fn awaits_room(&self) -> bool {
+        !self.awaiting_room.is_empty()
+    }
+
+    /// Wakes who waits for room.
+    pub(crate) fn make_room(&mut self) {
+        let mut sockets = core::mem::take(&mut self.room_made);
+        sockets.extend(self.awaiting_room.drain().map(|(id, ())| id));
+        for id in sockets.drain(..) {
+            self.wake(id, Interest::Write);
+        }
+        self.room_made = sockets;
     }
 
     /// Wakes and forgets everybody.

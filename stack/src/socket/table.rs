@@ -84,6 +84,11 @@ impl Socket {
         Some(packet)
     }
 
+    /// The packet that has waited longest; it stays.
+    pub(crate) fn front(&self) -> Option<&Packet> {
+        self.receive_queue.front()
+    }
+
     /// Gives back everything that waits.
     pub(crate) fn clear(&mut self, pool: &mut PacketPool) {
         self.receive_queue.drain(..).for_each(|packet| pool.put(packet));
@@ -109,6 +114,11 @@ impl Socket {
     pub(crate) fn next_icmp_error(&self) -> Option<SocketError> {
         let report = self.errors.front()?;
         (report.origin == ErrorOrigin::Icmp).then_some(report.error)
+    }
+
+    /// Bytes of buffer that wait to be received.
+    pub(crate) fn receive_bytes(&self) -> usize {
+        self.receive_bytes
     }
 
     /// What would not have to wait. Nothing that is sent ever does.
@@ -385,6 +395,11 @@ impl SocketTable {
             }),
             _ => Err(packet),
         }
+    }
+
+    /// How many places there are for sockets.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {

@@ -150,6 +150,7 @@ impl Stack {
                 self.core.tx_backlog = self.core.tx_backlog.saturating_sub(1);
                 self.core.discard(frame, DropReason::LinkDown);
             }
+            self.core.make_room();
         }
         self.flush();
         Ok(())

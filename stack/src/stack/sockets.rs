@@ -277,6 +277,25 @@ impl Stack {
         }
     }
 
+    /// The message that [`try_recv`](Self::try_recv) would return; it stays where it is.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Self::try_recv).
+    pub fn peek_recv(&mut self, id: SocketId) -> Result<&Packet, SocketError> {
+        let socket = self.core.sockets.get_mut(id)?;
+        match socket.pending_error.take() {
+            Some(error) => Err(error),
+            None => socket.front().ok_or(SocketError::WouldBlock),
+        }
+    }
+
+    /// Whether the links' queues have room for more datagrams. Sending works all the same, but what
+    /// is sent into a queue that is full is lost. Who waits to write
+    /// ([`register_waiter`](Self::register_waiter)) is woken when there is room.
+    pub fn has_room(&self) -> bool {
+        !self.core.is_queue_full()
+    }
+
     /// The address that the socket sends from, and its port (getsockname(2)); 0.0.0.0 and 0 stand
     /// for none yet.
     ///
@@ -348,9 +367,14 @@ impl Stack {
         waiter: Waiter,
         waker: &Waker,
     ) -> Result<Option<Waker>, SocketError> {
-        let ready = self.readiness(id);
+        let mut ready = self.readiness(id);
         if ready.is_empty() && self.local_addr(id).is_err() {
             return Err(SocketError::BadSocket);
+        }
+        let writes_datagrams = id.class == SocketClass::Datagram && interest == Interest::Write;
+        if writes_datagrams && self.core.is_queue_full() {
+            ready.remove(Readiness::WRITABLE);
+            self.core.wakers.await_room(id);
         }
         let replaced = self.core.wakers.register_waiter(id, interest, waiter, waker)?;
         if ready.satisfies(interest) {

@@ -16,7 +16,6 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::index::TupleIndex;
-use super::layer::LOOK_AHEAD;
 use super::listen::{Listener, Request};
 use super::listeners::ListenerTable;
 use super::segment::FourTuple;
@@ -169,6 +168,11 @@ impl<T> Slab<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// One more than the highest number that there may be.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         match self.free.pop() {
             Some(index) => {
@@ -246,6 +250,16 @@ impl TcpSockets {
     /// How many sockets there are, orphans included.
     pub(crate) fn len(&self) -> usize {
         self.slots.len - self.slots.free.len()
+    }
+
+    /// How many places there are for sockets.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len
+    }
+
+    /// The socket in a place.
+    pub(crate) fn at(&self, index: u32) -> Option<(SocketId, &TcpSocket)> {
+        self.slots.socket(index).map(|socket| (socket.id(), socket))
     }
 
     /// A name for a new socket; [`fill`](Self::fill) makes it valid.
@@ -334,13 +348,19 @@ impl TcpSockets {
         }
     }
 
-    /// Reads those connections whose timers fire next.
-    pub(crate) fn warm_due(&self) {
-        for key in self.wheel.upcoming().take(LOOK_AHEAD) {
-            if let TimerKey::Connection(index) = key {
-                self.warm(index);
-            }
-        }
+    /// What seems to have these four numbers, without a look at it.
+    #[inline]
+    pub(crate) fn guess(&self, tuple: &FourTuple) -> Option<Found> {
+        self.index.find(tuple, |_| true)
+    }
+
+    /// What the timers are of that fire next.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = Found> {
+        self.wheel.upcoming().map(|key| match key {
+            TimerKey::Connection(index) => Found::Connection(index),
+            TimerKey::Request(index) => Found::Request(index),
+            TimerKey::TimeWait(index) => Found::TimeWait(index),
+        })
     }
 
     /// What has these four numbers.

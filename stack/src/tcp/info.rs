@@ -3,6 +3,7 @@
 use super::cc::{CaState, CongestionControl};
 use super::state::TcpState;
 use super::tcb::{Agreed, Limited, Tcb};
+use super::timer::RtxTimer;
 use crate::time::{Duration, Instant};
 
 /// The state of a connection at one moment; fields are named as in Linux's `struct tcp_info`.
@@ -130,7 +131,61 @@ pub struct TcpInfo {
     pub wmem_queued: usize,
 }
 
+/// A timer that ss(8) tells of (Linux `inet_sk_diag_fill`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketTimer {
+    /// What it is for.
+    pub kind: SocketTimerKind,
+    /// Time until it fires.
+    pub expires: Duration,
+    /// What was done in vain so far: retransmissions or probes.
+    pub retransmits: u32,
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketTimerKind {
+    /// Retransmission, of data or of SYN-ACK; a loss probe; reordering.
+    Retransmit,
+    /// Keepalive, or the end of FIN-WAIT-2.
+    Keepalive,
+    /// TIME-WAIT.
+    TimeWait,
+    /// Window probes.
+    Persist,
+}
+
+impl SocketTimerKind {
+    /// Its name as ss(8) has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SocketTimerKind::Retransmit => "on",
+            SocketTimerKind::Keepalive => "keepalive",
+            SocketTimerKind::TimeWait => "timewait",
+            SocketTimerKind::Persist => "persist",
+        }
+    }
+}
+
 impl Tcb {
+    /// The congestion control algorithm's name.
+    pub(crate) fn congestion_name(&self) -> &'static str {
+        self.cc.name()
+    }
+
+    /// The timer that matters most.
+    pub(crate) fn timer(&self, now: Instant) -> Option<SocketTimer> {
+        let (kind, at, retransmits) = match (self.timers.rtx, self.timers.keepalive) {
+            (Some((RtxTimer::ZeroWindowProbe, at)), _) => {
+                (SocketTimerKind::Persist, at, self.probes_out)
+            }
+            (Some((_, at)), _) => (SocketTimerKind::Retransmit, at, self.retransmits),
+            (None, Some(at)) => (SocketTimerKind::Keepalive, at, self.probes_out),
+            (None, None) => return None,
+        };
+        Some(SocketTimer { kind, expires: at - now, retransmits: retransmits.into() })
+    }
+
     /// The state at this moment.
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let spent = |limited| self.chronograph.total(now, limited);

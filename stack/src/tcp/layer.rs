@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
 
+use super::ahead::{LOOK_AHEAD, look_ahead_at_timers};
 use super::demux::{Found, TcpSocket, TcpSockets, TimerKey};
 use super::event::TcpEvent;
 use super::input::Disposition;
@@ -27,9 +28,6 @@ use crate::time::Instant;
 use crate::wire::ipv4::{Ipv4, Protocol, pseudo_header_sum};
 use crate::wire::seq::SeqNumber;
 use crate::wire::tcp::Tcp;
-
-/// Of how many connections whose timers are due the memory is asked for at once.
-pub(crate) const LOOK_AHEAD: usize = 16;
 
 /// TCP's own state.
 #[derive(Debug)]
@@ -431,7 +429,7 @@ fn to_listener(core: &mut Core, seg: &Segment, packet: Packet, isn: Option<SeqNu
 pub(crate) fn handle_timeout(core: &mut Core) {
     for at in 0_usize.. {
         if at.is_multiple_of(LOOK_AHEAD) {
-            core.tcp.sockets.warm_due();
+            look_ahead_at_timers(&core.tcp.sockets);
         }
         let Some(key) = core.tcp.sockets.wheel.expire(core.now) else { return };
         match key {

@@ -15,6 +15,7 @@
 //! much smaller than a connection.
 
 mod ack;
+mod ahead;
 pub mod cc;
 mod close;
 pub(crate) mod config;
@@ -49,6 +50,7 @@ mod timer;
 mod timewait;
 mod window;
 
+pub(crate) use ahead::{LOOK_AHEAD, look_ahead};
 pub(crate) use connect::Start;
 pub(crate) use demux::{Found, TcpSocket, TcpSockets};
 pub(crate) use icmp::{is_in_flight, quoted_error};

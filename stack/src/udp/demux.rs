@@ -6,7 +6,7 @@
 //! bound wins, and if that has `SO_REUSEPORT`, a keyed hash of the flow chooses among all that
 //! have.
 //!
-//! Invariant: no list is empty, and a socket is in exactly one, once.
+//! Invariant: no list is empty, and a socket is in exactly one, once; groups are sorted by link.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -73,10 +73,10 @@ impl Demux {
             Some(peer) => self.connected.entry((endpoint.local, peer)).or_default(),
             None => self.bound.entry(endpoint.local).or_default(),
         };
-        let at = groups.iter().position(|group| group.link == endpoint.link).unwrap_or_else(|| {
+        let at = place(groups, endpoint.link).unwrap_or_else(|at| {
             let link = endpoint.link;
-            groups.push(Group { link, members: Vec::new(), shared: Vec::new() });
-            groups.len() - 1
+            groups.insert(at, Group { link, members: Vec::new(), shared: Vec::new() });
+            at
         });
         groups[at].members.push((socket, endpoint.reuse_port));
         if endpoint.reuse_port {
@@ -87,13 +87,14 @@ impl Demux {
     /// Takes out a socket that was added with this endpoint.
     pub(crate) fn remove(&mut self, socket: u32, endpoint: &Endpoint) {
         let clear = |groups: &mut Vec<Group>| {
-            groups.retain_mut(|group| {
-                if group.link == endpoint.link {
-                    group.members.retain(|(member, _)| *member != socket);
-                    group.shared.retain(|member| *member != socket);
+            if let Ok(at) = place(groups, endpoint.link) {
+                let group = &mut groups[at];
+                group.members.retain(|(member, _)| *member != socket);
+                group.shared.retain(|member| *member != socket);
+                if group.members.is_empty() {
+                    groups.remove(at);
                 }
-                !group.members.is_empty()
-            });
+            }
             groups.is_empty()
         };
         match endpoint.peer {
@@ -136,9 +137,11 @@ impl Demux {
             self.bound.get(&path.dst),
             self.bound.get(&any),
         ];
-        let groups = lists.into_iter().flatten().flatten();
-        for group in groups.filter(|group| group.link.is_none() || group.link == path.link) {
-            sockets.extend(group.members.iter().map(|(socket, _)| *socket));
+        for groups in lists.into_iter().flatten() {
+            let bound = path.link.and_then(|link| of(groups, Some(link)));
+            for group in [of(groups, None), bound].into_iter().flatten() {
+                sockets.extend(group.members.iter().map(|(socket, _)| *socket));
+            }
         }
     }
 
@@ -157,11 +160,20 @@ impl Demux {
 
 /// The sockets that come first for what arrived on `link`.
 fn best(groups: &[Group], link: Option<LinkId>) -> Option<&Group> {
-    let of = |wanted: Option<LinkId>| groups.iter().find(move |group| group.link == wanted);
     match link {
-        Some(link) => of(Some(link)).or_else(|| of(None)),
-        None => of(None).or_else(|| groups.last()),
+        Some(link) => of(groups, Some(link)).or_else(|| of(groups, None)),
+        None => of(groups, None).or_else(|| groups.last()),
     }
+}
+
+/// The sockets bound to a link, or to none.
+fn of(groups: &[Group], link: Option<LinkId>) -> Option<&Group> {
+    place(groups, link).ok().map(|at| &groups[at])
+}
+
+/// Where that group is, or where it would be.
+fn place(groups: &[Group], link: Option<LinkId>) -> Result<usize, usize> {
+    groups.binary_search_by_key(&link, |group| group.link)
 }
 
 /// The same port at every address.

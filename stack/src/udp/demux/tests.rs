@@ -115,3 +115,22 @@ fn many_means_everybody_who_matches() {
     let twice: Vec<u32> = wanted.iter().copied().chain(wanted.iter().map(|n| n + 100)).collect();
     assert_eq!(found, twice);
 }
+
+#[test]
+fn of_many_links_each_finds_its_own() {
+    let mut demux = demux();
+    let links = || (10..1010).map(LinkId);
+    // Not in their order, and one for whatever other link.
+    for link in links().filter(|link| link.0 % 2 == 0).chain(links().filter(|link| link.0 % 2 == 1))
+    {
+        demux.insert(link.0, &Endpoint { link: Some(link), ..at(ANY) });
+    }
+    demux.insert(1, &at(ANY));
+    assert!(links().all(|link| demux.find(&path(THERE, link)) == Some(link.0)));
+    assert_eq!(demux.find(&path(THERE, ETH0)), Some(1));
+    let mut found = Vec::new();
+    demux.find_all(&path(THERE, LinkId(77)), &mut found);
+    assert_eq!(found, [1, 77]);
+    links().for_each(|link| demux.remove(link.0, &Endpoint { link: Some(link), ..at(ANY) }));
+    assert!(links().all(|link| demux.find(&path(THERE, link)) == Some(1)));
+}

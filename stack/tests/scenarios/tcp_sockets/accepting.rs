@@ -41,6 +41,38 @@ fn listening_again_changes_the_backlog() {
     }
 }
 
+/// A listener that closes ends its own handshakes, and no others.
+#[test]
+fn closing_a_listener_ends_its_handshakes() {
+    let mut wire = Wire::new();
+    let listeners = [80, 81, 82].map(|port| wire.listener(port, 16));
+    let mut peers: Vec<Peer> = Vec::new();
+    for n in 0..30 {
+        let mut peer = Peer::new(PEER, 1000 + n, US, 80 + n % 3);
+        let syn_ack = wire.answer(&peer.syn());
+        peer.ack = syn_ack.seq + 1;
+        peers.push(peer);
+    }
+    let handshakes = |wire: &mut Wire| wire.stack().tcp_counts().2;
+    assert_eq!(handshakes(&mut wire), 30);
+    // Some of those of the second one end first, not in the order in which they began.
+    for n in [4, 16, 1] {
+        wire.give_quietly(&peers[n].ack());
+    }
+    wire.close(listeners[0]);
+    assert_eq!(handshakes(&mut wire), 17);
+    for (n, peer) in peers.iter_mut().enumerate().filter(|(n, _)| ![4, 16, 1].contains(n)) {
+        match n % 3 {
+            0 => assert!(wire.answer(&peer.ack()).is_rst(), "nobody listens"),
+            _ => wire.give_quietly(&peer.ack()),
+        }
+    }
+    assert_eq!(handshakes(&mut wire), 0);
+    for listener in &listeners[1..] {
+        assert_eq!(std::iter::from_fn(|| wire.accept(*listener).ok()).count(), 10);
+    }
+}
+
 #[test]
 fn closing_a_listener_resets_who_was_not_accepted() {
     let mut wire = Wire::new();

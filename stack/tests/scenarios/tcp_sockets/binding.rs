@@ -227,6 +227,26 @@ fn listeners_with_reuse_port_share_the_load() {
     assert_eq!(rest, 100);
 }
 
+/// Where a listener belongs follows its options (SO_BINDTODEVICE).
+#[test]
+fn a_listener_that_is_bound_to_a_link_afterwards() {
+    let mut wire = Wire::new();
+    let listener = wire.listener(80, 8);
+    wire.handshake(80, 1);
+    wire.stack().socket_options(listener).unwrap().bind_link = Some(LinkId::LOOPBACK);
+    let mut peer = Peer::new(PEER, 2, US, 80);
+    assert!(wire.answer(&peer.syn()).is_rst(), "it listens elsewhere");
+    let link = wire.link;
+    wire.stack().socket_options(listener).unwrap().bind_link = Some(link);
+    wire.handshake(80, 3);
+    wire.stack().socket_options(listener).unwrap().bind_link = None;
+    wire.handshake(80, 4);
+    assert_eq!(std::iter::from_fn(|| wire.accept(listener).ok()).count(), 3);
+    wire.close(listener);
+    let mut peer = Peer::new(PEER, 5, US, 80);
+    assert!(wire.answer(&peer.syn()).is_rst(), "nobody listens");
+}
+
 #[test]
 fn no_port_is_any_free_one() {
     let mut wire = Wire::with(config(|tcp| tcp.port_range = (40_000, 40_019)));
