@@ -50,7 +50,8 @@ fn for_what_it_gets_an_end_gives_an_empty_buffer_back() {
             // Nothing to give, or nothing as large.
             for _ in 0..2 {
                 assert!(a.transmit(pool_a.take(kept)).unwrap().is_none());
-                pool_b.put(b.receive(&mut pool_b).unwrap().unwrap());
+                let got = b.receive(&mut pool_b).unwrap().unwrap();
+                pool_b.put(got);
             }
             let mut sent = pool_a.take(kept);
             sent.put_slice(&[7; 100]);
