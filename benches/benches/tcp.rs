@@ -50,7 +50,7 @@ impl Bulk {
         let mut received = 0;
         while received < len {
             let now = self.pair.clock.now();
-            self.pair.run_timers();
+            self.pair.run_timers_at(now);
             let [(client, _), _] = &mut self.pair.ends;
             let sent = match self.access {
                 Access::InPlace => {
@@ -59,7 +59,7 @@ impl Bulk {
                 Access::Slices => client.send(now, self.sockets[0], &self.buffer),
             };
             assert!(matches!(sent, Ok(_) | Err(SocketError::WouldBlock)), "{sent:?}");
-            self.pair.carry();
+            self.pair.carry_at(now);
             let server = &mut self.pair.ends[1].0;
             loop {
                 let taken = match self.access {
@@ -74,7 +74,7 @@ impl Bulk {
                     Err(error) => panic!("{error}"),
                 }
             }
-            self.pair.carry();
+            self.pair.carry_at(now);
         }
     }
 }

@@ -114,13 +114,21 @@ impl Pair {
 
     /// Moves frames until none is left.
     pub fn carry(&mut self) {
-        let now = self.clock.now();
+        self.carry_at(self.clock.now());
+    }
+
+    /// The same at a time that is known already.
+    pub fn carry_at(&mut self, now: Instant) {
         while self.carry_from(now, 0) | self.carry_from(now, 1) {}
     }
 
     /// Runs timers that are due.
     pub fn run_timers(&mut self) {
-        let now = self.clock.now();
+        self.run_timers_at(self.clock.now());
+    }
+
+    /// The same at a time that is known already.
+    pub fn run_timers_at(&mut self, now: Instant) {
         for (stack, _) in &mut self.ends {
             if stack.poll_timeout().is_some_and(|at| at <= now) {
                 stack.handle_timeout(now);

@@ -5,6 +5,9 @@
 //! left for later and large segments pass whole, as over Linux's veth(4). Everything else that
 //! travels beside the bytes stays behind, as when a packet leaves a network namespace
 //! (`skb_scrub_packet`). When one end is dropped, the other is down.
+//!
+//! For a packet that it receives, an end gives the other an empty buffer as large, if its pool keeps
+//! one: else the pool of who sends more would run dry and that of who receives more over.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,6 +32,9 @@ mod tests;
 /// Packets that wait in each direction (the default of Linux's `txqueuelen`).
 pub const QUEUE_LEN: usize = 1000;
 
+/// Empty buffers on their way back in each direction, at most.
+const RETURN_LEN: usize = 64;
+
 /// What needs no wire needs no sum and no splitting either.
 const CAPABILITIES: Capabilities = Capabilities { tx_checksum: true, max_gso_size: 65_536 };
 
@@ -45,12 +51,16 @@ pub fn pair(a: DeviceConfig, b: DeviceConfig) -> (LocalEnd, LocalEnd) {
 pub fn channel_pair(a: DeviceConfig, b: DeviceConfig) -> io::Result<(ChannelEnd, ChannelEnd)> {
     let (to_b, from_a) = bounded(QUEUE_LEN);
     let (to_a, from_b) = bounded(QUEUE_LEN);
+    let (return_to_b, returns_of_b) = bounded(RETURN_LEN);
+    let (return_to_a, returns_of_a) = bounded(RETURN_LEN);
     let (bell_a, bell_b) = (Arc::new(Bell::new()?), Arc::new(Bell::new()?));
     let (full_ab, full_ba) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let end_a = ChannelEnd {
         config: a,
         sender: Some(to_b),
         receiver: from_b,
+        returner: return_to_b,
+        returns: returns_of_a,
         own_bell: Arc::clone(&bell_a),
         peer_bell: Arc::clone(&bell_b),
         sender_waits: Arc::clone(&full_ab),
@@ -61,6 +71,8 @@ pub fn channel_pair(a: DeviceConfig, b: DeviceConfig) -> io::Result<(ChannelEnd,
         config: b,
         sender: Some(to_a),
         receiver: from_a,
+        returner: return_to_a,
+        returns: returns_of_b,
         own_bell: bell_b,
         peer_bell: bell_a,
         sender_waits: full_ba,
@@ -75,6 +87,8 @@ pub fn channel_pair(a: DeviceConfig, b: DeviceConfig) -> io::Result<(ChannelEnd,
 struct Wire {
     /// What waits for each side.
     queues: [VecDeque<Packet>; 2],
+    /// Empty buffers that go back to each side.
+    returns: [Vec<Packet>; 2],
     /// Which sides have been dropped.
     gone: [bool; 2],
 }
@@ -104,8 +118,17 @@ impl Device for LocalEnd {
         CAPABILITIES
     }
 
-    fn receive(&mut self, _pool: &mut PacketPool) -> io::Result<Option<Packet>> {
-        Ok(self.wire.borrow_mut().queues[self.side].pop_front())
+    fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
+        let mut wire = self.wire.borrow_mut();
+        let Some(packet) = wire.queues[self.side].pop_front() else { return Ok(None) };
+        let peer = 1 - self.side;
+        if !wire.gone[peer]
+            && wire.returns[peer].len() < RETURN_LEN
+            && let Some(empty) = pool.take_like(&packet)
+        {
+            wire.returns[peer].push(empty);
+        }
+        Ok(Some(packet))
     }
 
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError> {
@@ -118,7 +141,7 @@ impl Device for LocalEnd {
             return Err(TransmitError::would_block(packet));
         }
         wire.queues[peer].push_back(crossing(packet, self.config.mtu)?);
-        Ok(None)
+        Ok(wire.returns[self.side].pop())
     }
 
     fn raw_fd(&self) -> Option<RawFd> {
@@ -136,6 +159,7 @@ impl Drop for LocalEnd {
         let mut wire = self.wire.borrow_mut();
         wire.gone[self.side] = true;
         wire.queues[self.side].clear();
+        wire.returns[self.side].clear();
     }
 }
 
@@ -149,6 +173,9 @@ pub struct ChannelEnd {
     /// Present until dropped.
     sender: Option<Sender<Packet>>,
     receiver: Receiver<Packet>,
+    /// Empty buffers to the other end, and from there.
+    returner: Sender<Packet>,
+    returns: Receiver<Packet>,
     own_bell: Arc<Bell>,
     peer_bell: Arc<Bell>,
     /// Set when this end was refused and waits for room.
@@ -159,9 +186,15 @@ pub struct ChannelEnd {
 }
 
 impl ChannelEnd {
-    fn next(&mut self) -> Option<Packet> {
+    fn next(&mut self, pool: &mut PacketPool) -> Option<Packet> {
         match self.receiver.try_recv() {
             Ok(packet) => {
+                if !self.returner.is_full()
+                    && let Some(empty) = pool.take_like(&packet)
+                    && let Err(refused) = self.returner.try_send(empty)
+                {
+                    pool.put(refused.into_inner());
+                }
                 // Half a queue of room, not one packet's, is worth waking a thread for.
                 if self.receiver.len() <= QUEUE_LEN / 2
                     && self.peer_waits.load(Ordering::SeqCst)
@@ -197,12 +230,12 @@ impl Device for ChannelEnd {
         CAPABILITIES
     }
 
-    fn receive(&mut self, _pool: &mut PacketPool) -> io::Result<Option<Packet>> {
-        if let Some(packet) = self.next() {
+    fn receive(&mut self, pool: &mut PacketPool) -> io::Result<Option<Packet>> {
+        if let Some(packet) = self.next(pool) {
             return Ok(Some(packet));
         }
         // A packet that came before the bell was silenced rings no more, so look again.
-        if self.own_bell.silence() { Ok(self.next()) } else { Ok(None) }
+        if self.own_bell.silence() { Ok(self.next(pool)) } else { Ok(None) }
     }
 
     fn transmit(&mut self, packet: Packet) -> Result<Option<Packet>, TransmitError> {
@@ -218,7 +251,7 @@ impl Device for ChannelEnd {
         match result {
             Ok(()) => {
                 self.peer_bell.ring();
-                Ok(None)
+                Ok(self.returns.try_recv().ok())
             }
             Err(TrySendError::Full(packet)) => Err(TransmitError::would_block(packet)),
             Err(TrySendError::Disconnected(packet)) => {

@@ -43,6 +43,48 @@ fn the_packet_itself_crosses_with_what_later_layers_owe_it() {
 }
 
 #[test]
+fn for_what_it_gets_an_end_gives_an_empty_buffer_back() {
+    for (mut a, mut b) in pairs() {
+        let (mut pool_a, mut pool_b) = (PacketPool::new(4, 4), PacketPool::new(4, 4));
+        for kept in [1500, 65_536] {
+            // Nothing to give, or nothing as large.
+            for _ in 0..2 {
+                assert!(a.transmit(pool_a.take(kept)).unwrap().is_none());
+                let got = b.receive(&mut pool_b).unwrap().unwrap();
+                pool_b.put(got);
+            }
+            let mut sent = pool_a.take(kept);
+            sent.put_slice(&[7; 100]);
+            let back = a.transmit(sent).unwrap().expect("of the second");
+            assert!(back.is_empty() && back.true_size() >= kept);
+            let got = b.receive(&mut pool_b).unwrap().unwrap();
+            assert_eq!((got.len(), pool_b.free()), (100, (0, 0)), "the last one is on its way");
+            assert!(a.transmit(pool_a.take(kept)).unwrap().is_some());
+            b.receive(&mut pool_b).unwrap().unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_more_than_so_many_empty_buffers_wait() {
+    const MANY: usize = 2 * RETURN_LEN;
+    for (mut a, mut b) in pairs() {
+        let packet = || PacketPool::new(1, 1).take(1500);
+        let mut pool = PacketPool::new(MANY, 0);
+        for _ in 0..MANY {
+            pool.put(packet());
+            assert!(a.transmit(packet()).unwrap().is_none());
+        }
+        for _ in 0..MANY {
+            b.receive(&mut pool).unwrap().unwrap();
+        }
+        assert_eq!(pool.free().0, MANY - RETURN_LEN);
+        let returned = (0..MANY).filter(|_| a.transmit(packet()).unwrap().is_some()).count();
+        assert_eq!(returned, RETURN_LEN);
+    }
+}
+
+#[test]
 fn a_full_pair_gives_the_packet_back_and_keeps_the_order() {
     for (mut a, mut b) in pairs() {
         let mut pool = PacketPool::new(4, 4);

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use crate::packet::{ChecksumState, Gso, GsoKind, Packet, PacketPool};
+use crate::wire::checksum::Checksum;
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::ipv4::{self, Ipv4, Protocol, pseudo_header_sum};
 use crate::wire::seq::SeqNumber;
@@ -42,6 +43,8 @@ pub(crate) struct Coalescer {
     buckets: [Vec<Held>; BUCKETS],
     /// How many flows are held.
     flows: usize,
+    /// In which list and where the flow was that a frame joined last: mostly the next is of it, too.
+    recent: (usize, usize),
     /// Frames that are ready, in order.
     ready: VecDeque<Ready>,
 }
@@ -113,6 +116,13 @@ impl Coalescer {
         more: usize,
         pool: &mut PacketPool,
     ) {
+        let (list, at) = self.recent;
+        if let Some(held) = self.buckets[list].get_mut(at)
+            && let Some(next) = held.next(&frame)
+            && verify(&mut frame, held.key, &next)
+        {
+            return self.join(list, at, &next, frame, more, pool);
+        }
         let (key, layout) = match classify(&frame, ethernet) {
             Class::Foreign => return self.pass(frame),
             Class::Alone(key) => {
@@ -131,18 +141,9 @@ impl Coalescer {
             return self.pass(frame);
         }
         let bucket = bucket_of(key);
-        let flows = self.flows.max(1);
-        let held = &mut self.buckets[bucket];
-        if let Some(at) = held.iter().position(|held| held.key == key) {
-            let held = &mut held[at];
-            if held.may_join(&layout, frame.bytes()) {
-                held.join(&layout, &frame, more / flows, pool);
-                pool.put(frame);
-                let full = layout.payload < held.first.payload;
-                if full || layout.flags.intersects(LAST_ONLY) {
-                    self.end(key, pool);
-                }
-                return;
+        if let Some(at) = self.buckets[bucket].iter().position(|held| held.key == key) {
+            if self.buckets[bucket][at].is_followed_by(&layout, frame.bytes()) {
+                return self.join(bucket, at, &layout, frame, more, pool);
             }
             self.end(key, pool);
         }
@@ -154,6 +155,7 @@ impl Coalescer {
             self.finish(oldest, pool);
         }
         self.flows += 1;
+        self.recent = (bucket, self.buckets[bucket].len());
         self.buckets[bucket].push(Held {
             key,
             first: layout,
@@ -181,6 +183,26 @@ impl Coalescer {
     /// The next frame to go on with.
     pub(crate) fn poll(&mut self) -> Option<Ready> {
         self.ready.pop_front()
+    }
+
+    /// Puts a frame to the flow that it follows on.
+    fn join(
+        &mut self,
+        bucket: usize,
+        at: usize,
+        next: &Layout,
+        frame: Packet,
+        more: usize,
+        pool: &mut PacketPool,
+    ) {
+        self.recent = (bucket, at);
+        let held = &mut self.buckets[bucket][at];
+        held.join(next, &frame, more / self.flows.max(1), pool);
+        pool.put(frame);
+        if next.payload < held.first.payload || next.flags.intersects(LAST_ONLY) {
+            let held = self.buckets[bucket].remove(at);
+            self.finish(held, pool);
+        }
     }
 
     fn pass(&mut self, packet: Packet) {
@@ -223,25 +245,48 @@ impl Held {
         self.whole.len() - self.first.headers
     }
 
+    /// Where things are in a frame that goes on where this ends, if nothing else of it differs: all
+    /// that [`classify`] would find is then known.
+    fn next(&self, frame: &Packet) -> Option<Layout> {
+        let bytes = frame.bytes();
+        let headers = bytes.get(self.first.link..)?.first_chunk::<FIXED>()?;
+        let (ip, _) = headers.split_first_chunk::<{ ipv4::HEADER_LEN }>()?;
+        let half = |at| u16::from_be_bytes([headers[at], headers[at + 1]]);
+        let payload = bytes.len().checked_sub(self.first.headers).filter(|len| *len > 0)?;
+        let sound = frame.meta.gso.is_none()
+            && usize::from(half(2)) == bytes.len() - self.first.link
+            && half(10) != 0xffff
+            && Checksum::ZERO.add_array(ip).finish() == 0;
+        let next = Layout {
+            payload,
+            id: half(4),
+            seq: SeqNumber(u32::from(half(24)) << 16 | u32::from(half(26))),
+            flags: TcpFlags::from_bits_truncate(half(32)),
+            ..self.first
+        };
+        (sound && self.is_followed_by(&next, bytes)).then_some(next)
+    }
+
     /// Whether the frame goes on where this ends and differs in nothing else (the conditions of
     /// Linux `tcp_gro_receive`, `inet_gro_flush` and `skb_gro_receive`).
-    fn may_join(&mut self, next: &Layout, bytes: &[u8]) -> bool {
+    fn is_followed_by(&self, next: &Layout, bytes: &[u8]) -> bool {
+        let id_offset = next.id.wrapping_sub(self.first.id);
         // RFC 791 §3.1: no packet is longer.
         let total_len = self.whole.len() - self.first.link + next.payload;
-        if next.payload > self.first.payload
-            || total_len > ipv4::MAX_LEN
-            || next.seq != self.first.seq + self.payload() as u32
-            || (next.link, next.headers) != (self.first.link, self.first.headers)
-            || !same_headers(self.whole.bytes(), bytes, next)
-        {
-            return false;
+        next.payload <= self.first.payload
+            && total_len <= ipv4::MAX_LEN
+            && next.seq == self.first.seq + self.payload() as u32
+            && (next.link, next.headers) == (self.first.link, self.first.headers)
+            && id_offset == if self.has_fixed_id(next) { 0 } else { self.count as u16 }
+            && same_headers(self.whole.bytes(), bytes, next)
+    }
+
+    /// The second frame decides whether identifications count up or, with DF, stay.
+    fn has_fixed_id(&self, next: &Layout) -> bool {
+        match self.count {
+            1 => self.first.dont_fragment && next.id == self.first.id,
+            _ => self.fixed_id,
         }
-        let id_offset = next.id.wrapping_sub(self.first.id);
-        // The second frame decides whether identifications count up or, with DF, stay.
-        if self.count == 1 && self.first.dont_fragment && id_offset == 0 {
-            self.fixed_id = true;
-        }
-        id_offset == if self.fixed_id { 0 } else { self.count as u16 }
     }
 
     /// Puts the payload of the next frame behind what there is, while at most so many more are to
@@ -254,6 +299,7 @@ impl Held {
             self.move_to(pool.take(wanted.min(longest)), pool);
         }
         self.whole.put_slice(frame.bytes().get(next.headers..).unwrap_or_default());
+        self.fixed_id = self.has_fixed_id(next);
         self.count += 1;
         self.last_flags = next.flags & LAST_ONLY;
     }
@@ -307,8 +353,8 @@ const PARTIAL: ChecksumState =
 /// Bytes of IPv4 and TCP header without options.
 const FIXED: usize = ipv4::HEADER_LEN + tcp::HEADER_LEN;
 
-/// Whether the headers of two frames of one flow, which are as long, differ in nothing but what
-/// cutting makes anew, and in FIN and PSH.
+/// Whether the headers of two frames, which are as long, differ in nothing but what cutting makes
+/// anew, and in FIN and PSH.
 fn same_headers(first: &[u8], next: &[u8], layout: &Layout) -> bool {
     let fixed = layout.link..layout.link + FIXED;
     let (Some(ours), Some(theirs)) = (first.get(fixed.clone()), next.get(fixed.clone())) else {
@@ -322,8 +368,9 @@ fn same_headers(first: &[u8], next: &[u8], layout: &Layout) -> bool {
         |header: &[u8; FIXED]| u16::from_be_bytes([header[32], header[33]]) & !LAST_ONLY.bits();
     // Version, header length and type of service with ECN.
     ours[..2] == theirs[..2]
-        // DF, TTL and protocol.
+        // DF, TTL and protocol; then addresses and ports.
         && ours[6..10] == theirs[6..10]
+        && ours[12..24] == theirs[12..24]
         // Acknowledgment; data offset, reserved bits and flags; window; urgent pointer.
         && ours[28..32] == theirs[28..32]
         && flags(ours) == flags(theirs)

@@ -43,6 +43,15 @@ impl PacketPool {
         }
     }
 
+    /// A free packet whose buffer is as large as that of `packet`, if one is kept: to give its owner
+    /// something back for it.
+    pub fn take_like(&mut self, packet: &Packet) -> Option<Packet> {
+        let class = class_of(packet)?;
+        let mut free = self.free[class].pop()?;
+        free.reset();
+        Some(free)
+    }
+
     /// A copy of a packet from its network header on, metadata included.
     pub fn copy(&mut self, packet: &Packet) -> Packet {
         let mut copy = self.take(packet.network().len());
@@ -56,8 +65,7 @@ impl PacketPool {
 
     /// Takes a packet that is done with; keeps it if there is room.
     pub fn put(&mut self, packet: Packet) {
-        let size = packet.true_size().wrapping_sub(HEADROOM);
-        let Some(class) = SIZES.iter().position(|other| *other == size) else { return };
+        let Some(class) = class_of(&packet) else { return };
         let limit = if class == 0 { self.small_limit } else { self.large_limit };
         let list = &mut self.free[class];
         if list.len() < limit {
@@ -91,4 +99,11 @@ impl PacketPool {
         let [small, larger @ ..] = &self.free;
         (small.len(), larger.iter().map(Vec::len).sum())
     }
+}
+
+/// Which of the lists a packet's buffer belongs to.
+#[inline]
+fn class_of(packet: &Packet) -> Option<usize> {
+    let size = packet.true_size().wrapping_sub(HEADROOM);
+    SIZES.iter().position(|other| *other == size)
 }

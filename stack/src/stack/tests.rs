@@ -1,3 +1,5 @@
+mod cutting;
+
 use core::net::Ipv4Addr;
 
 use super::*;
