@@ -42,7 +42,8 @@ pub async fn connection(
         async move { Ok::<_, Infallible>(site.answer(&request).await) }
     });
     let mut http = http1::Builder::new();
-    http.max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS).half_close(true).pipeline_flush(true);
+    // Not pipeline_flush: with it hyper keeps the answer to a malformed request to itself.
+    http.max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS).half_close(true);
     let mut connection = pin!(http.serve_connection(Io::server(stream), answer));
     let mut stopping = pin!(stop.recv());
     let mut told = false;
