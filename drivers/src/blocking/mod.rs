@@ -19,7 +19,7 @@
 //! server.join().unwrap()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
-//! A thread that drives a [`Net`](crate::net::Net), which tasks run on, cannot wait for itself: there,
+//! A thread that drives a [`Net`], which tasks run on, cannot wait for itself: there,
 //! what would have to wait fails with `EDEADLK`. Names are looked up as `std::net` does, by the
 //! system.
 
