@@ -171,7 +171,8 @@ impl Stack {
         }
         let src = self.ipv4.source_of(&mut self.core, &flow)?;
         let remote = if remote.is_unspecified() { src } else { remote };
-        let path = layer::path(&self.core, via.unwrap_or(remote), link).ok_or(SocketError::NetworkUnreachable)?;
+        let path = layer::path(&self.core, via.unwrap_or(remote), link)
+            .ok_or(SocketError::NetworkUnreachable)?;
         let isn = self.choose_port(id, src, remote, remote_port)?;
         let ip_id = self.core.rng.next_u32() as u16;
         let (sockets, secrets, mut cx) = layer::split(&mut self.core);

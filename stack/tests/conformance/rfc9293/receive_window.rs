@@ -9,7 +9,7 @@ conformance! {
 
     ShouldNot "RFC9293-SHLD-14" "3.8.6" "The right edge of the window never moves left."
         => the_window_is_never_shrunk;
-    Linux "RFC7323-2.4-shrink" "3.8.6" "With tcp_shrink_window it does, when memory is short; never without a window scale."
+    Linux "RFC9293-3.8.6-shrink" "3.8.6" "With tcp_shrink_window it does, when memory is short; never without a window scale."
         => the_window_is_shrunk_on_demand;
     May "RFC9293-MAY-8" "3.8.6.1" "The window may stay closed as long as nobody reads."
         => our_window_may_stay_closed;
