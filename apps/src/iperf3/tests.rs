@@ -345,7 +345,8 @@ fn a_client_and_hostile_servers() {
     let tiny_message = 4 + tiny.to_json().to_string().len();
     let begun = vec![(cookie, vec![9]), (tiny_message, vec![10])];
     let then = |last: (usize, Vec<u8>)| [begun.clone(), vec![last]].concat();
-    let cases: Vec<(Params, Vec<(usize, Vec<u8>)>, &str)> = vec![
+    type Steps = Vec<(usize, Vec<u8>)>;
+    let cases: Vec<(Params, Steps, &str)> = vec![
         (small(), vec![(cookie, vec![0xff])], "busy running a test"),
         (small(), vec![(cookie, b"HTTP".to_vec())], "0x48"),
         (small(), vec![(cookie, vec![14])], "DisplayResults came out of turn"),

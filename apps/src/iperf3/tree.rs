@@ -48,9 +48,7 @@ fn write(json: &Json, f: &mut fmt::Formatter<'_>, depth: Option<usize>) -> fmt::
         Json::Float(value) => write!(f, "{}", Value::from(*value)),
         Json::Text(text) => write!(f, "{}", Value::from(text.as_str())),
         Json::Foreign(value) => write!(f, "{value}"),
-        Json::Array(values) => {
-            list(f, depth, '[', ']', values, |value, f, depth| write(value, f, depth))
-        }
+        Json::Array(values) => list(f, depth, '[', ']', values, write),
         Json::Object(fields) => list(f, depth, '{', '}', fields, |(name, value), f, depth| {
             let gap = if depth.is_some() { " " } else { "" };
             write!(f, "\"{name}\":{gap}")?;
