@@ -133,12 +133,12 @@ fn tasks(net: &Net) -> f64 {
         (client, server)
     };
     let (client, server) = block_on(trip(net));
-    let _ = net.spawn(async move {
+    drop(net.spawn(async move {
         let mut buffer = [0; 64];
         while server.read_exact(&mut buffer).await.is_ok() {
             server.write_all(&buffer).await.unwrap();
         }
-    });
+    }));
     let client = net.spawn(async move {
         let mut buffer = [0; 64];
         let start = Instant::now();

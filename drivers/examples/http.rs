@@ -71,17 +71,17 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 async fn serve(net: Net, listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let _ = net.spawn_on(stream.shard(), async move {
+        drop(net.spawn_on(stream.shard(), async move {
             let connection = server::conn::http1::Builder::new();
             connection.serve_connection(Io(stream), service_fn(answer)).await
-        });
+        }));
     }
 }
 
 async fn get(net: Net, paths: [&str; 2]) -> Result<Vec<(StatusCode, String)>, BoxError> {
     let stream = TcpStream::connect(&net, "10.0.0.2:80".parse()?).await?;
     let (mut sender, connection) = client::conn::http1::handshake(Io(stream)).await?;
-    let _ = net.spawn(connection);
+    drop(net.spawn(connection));
     let mut answers = Vec::new();
     for path in paths {
         let request = Request::get(path).header("host", "10.0.0.2").body(Empty::<Bytes>::new())?;
@@ -101,7 +101,7 @@ pub fn main() -> Result<(), BoxError> {
     let server = Net::builder().device(b).address("10.0.0.2/24".parse()?).start()?;
 
     let listener = TcpListener::bind(&server, "10.0.0.2:80".parse()?)?;
-    let _ = server.spawn(serve(server.clone(), listener));
+    drop(server.spawn(serve(server.clone(), listener)));
     let answers = client.spawn(get(client.clone(), ["/world", "/nobody"])).join()??;
     for (status, body) in &answers {
         println!("{status}: {body}");

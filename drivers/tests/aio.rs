@@ -602,7 +602,7 @@ fn tasks_that_wake_each_other_are_dropped_with_the_driver() {
     let addr = listener.local_addr().unwrap();
     for n in 0..10 {
         let (guard, inner, net) = (Guard(Arc::clone(&dropped)), net.clone(), net.clone());
-        let _ = net.spawn(async move {
+        drop(net.spawn(async move {
             let _guard = guard;
             let stream = TcpStream::connect(&inner, addr).await.unwrap();
             if n % 2 == 0 {
@@ -610,7 +610,7 @@ fn tasks_that_wake_each_other_are_dropped_with_the_driver() {
             } else {
                 inner.sleep(SECOND * 1000).await;
             }
-        });
+        }));
     }
     let mut accepted = Vec::new();
     for _ in 0..10 {

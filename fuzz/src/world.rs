@@ -338,7 +338,9 @@ impl World {
     /// What happens when nothing arrives any more: all fragments are given up.
     fn end(&mut self) {
         (self.asleep, self.held) = (false, [false; 2]);
-        [0, 1].map(|link| self.deliver_batch(link));
+        for link in [0, 1] {
+            self.deliver_batch(link);
+        }
         let patience = self.stack.config().ipv4.reassembly.timeout;
         self.wait(patience + Duration::from_secs(1));
         self.settle();

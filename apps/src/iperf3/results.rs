@@ -82,7 +82,7 @@ impl Results {
             Some(ServerOutput::Text(text)) => json.push("server_output_text", text.clone()),
             Some(ServerOutput::Json(tree)) => json.push("server_output_json", tree.clone()),
         }
-        let streams: Vec<Json> = self.streams.iter().map(|stream| stream.to_json()).collect();
+        let streams: Vec<Json> = self.streams.iter().copied().map(StreamResult::to_json).collect();
         json.push("streams", streams);
         json
     }

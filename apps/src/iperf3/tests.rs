@@ -316,11 +316,8 @@ fn states_out_of_turn_and_clients_that_leave() {
     test(&a, small()).unwrap();
 }
 
-/// What a server says, and after how many bytes from the client.
-type Script = Vec<(usize, Vec<u8>)>;
-
-/// A server that follows a script.
-fn script(net: &Net, says: Script) -> JoinHandle<()> {
+/// A server that says these bytes in turn, each after so many bytes from the client.
+fn script(net: &Net, says: Vec<(usize, Vec<u8>)>) -> JoinHandle<()> {
     let listener = TcpListener::bind(net, server_addr()).unwrap();
     net.spawn(async move {
         let (control, _) = listener.accept().await.unwrap();
@@ -348,7 +345,8 @@ fn a_client_and_hostile_servers() {
     let tiny_message = 4 + tiny.to_json().to_string().len();
     let begun = vec![(cookie, vec![9]), (tiny_message, vec![10])];
     let then = |last: (usize, Vec<u8>)| [begun.clone(), vec![last]].concat();
-    let cases: Vec<(Params, Script, &str)> = vec![
+    type Steps = Vec<(usize, Vec<u8>)>;
+    let cases: Vec<(Params, Steps, &str)> = vec![
         (small(), vec![(cookie, vec![0xff])], "busy running a test"),
         (small(), vec![(cookie, b"HTTP".to_vec())], "0x48"),
         (small(), vec![(cookie, vec![14])], "DisplayResults came out of turn"),

@@ -173,7 +173,7 @@ fn more_stands_behind_and_below() {
     );
     let record =
         Socket { ino: 0, congestion: None, ..socket(6, "127.0.0.1:8080", "127.0.0.1:38186") };
-    assert_eq!(rows(&[record.clone()], &all)[0][8], " ino:0 sk:0\n\t");
+    assert_eq!(rows(std::slice::from_ref(&record), &all)[0][8], " ino:0 sk:0\n\t");
     let oneline = SsArgs { oneline: true, ..all };
     assert_eq!(rows(&[record], &oneline)[0][8], " ino:0 sk:0");
     let listener = queues(socket(10, "0.0.0.0:22", "0.0.0.0:0"), 1, 128);

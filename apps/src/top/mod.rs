@@ -133,10 +133,10 @@ fn show(
             }
             if event::poll(TURN)? {
                 match event::read()? {
-                    Event::Key(key) if key.kind != KeyEventKind::Release => {
-                        if !press(state, key, room) {
-                            return Ok(());
-                        }
+                    Event::Key(key)
+                        if key.kind != KeyEventKind::Release && !press(state, key, room) =>
+                    {
+                        return Ok(());
                     }
                     _ => {}
                 }

@@ -421,7 +421,9 @@ impl Lab {
                 see(Passage::Sent, &packet);
                 if packet.meta.gso.is_some() && link.must_cut(from) {
                     // What is not the large segment that it says goes as it is.
-                    let uncut = segment(packet, stack.pool(), Sums::Later, |piece| pieces.push(piece)).err();
+                    let uncut =
+                        segment(packet, stack.pool(), Sums::Later, |piece| pieces.push(piece))
+                            .err();
                     pieces.extend(uncut);
                 } else {
                     pieces.push(packet);

@@ -108,9 +108,7 @@ pub fn parse_call(text: &str) -> Result<Call, String> {
         "connect" => Op::Connect { port: port(argument(1)) },
         "write" => Op::Send { len: number(2)?, flags: SendFlags::empty() },
         "send" => Op::Send { len: number(2)?, flags: send_flags(argument(3)) },
-        "sendmsg" => {
-            Op::Send { len: vector_len(argument(1))?, flags: send_flags(argument(2)) }
-        }
+        "sendmsg" => Op::Send { len: vector_len(argument(1))?, flags: send_flags(argument(2)) },
         "ioctl" => {
             let expected = argument(2).trim_matches(['[', ']']).to_string();
             Op::Get { name: argument(1).into(), expected }
@@ -231,11 +229,9 @@ fn send_flags(text: &str) -> SendFlags {
     let words: Vec<_> =
         text.split(['|', ' ']).map(|word| word.trim_start_matches("MSG_").to_lowercase()).collect();
     let mut flags = SendFlags::empty();
-    for (name, flag) in [
-        ("more", SendFlags::MORE),
-        ("oob", SendFlags::URGENT),
-        ("eor", SendFlags::END_OF_RECORD),
-    ] {
+    for (name, flag) in
+        [("more", SendFlags::MORE), ("oob", SendFlags::URGENT), ("eor", SendFlags::END_OF_RECORD)]
+    {
         flags.set(flag, words.iter().any(|word| word == name));
     }
     flags
