@@ -158,8 +158,7 @@ impl Mode {
         }
     }
 
-    /// All end by time. In a test that is over before its first report, iperf3's client has the
-    /// headline of a sender over what it has received.
+    /// All end by time, and after several reports.
     fn timed(self) -> String {
         self.with(if self.udp { "-u -b 20M -t 1 -i 0.5" } else { "-t 1 -i 0.5" })
     }
@@ -262,7 +261,14 @@ fn options_with_the_real_iperf3() {
                 let mut server = world.real_server("-1");
                 let ours = world.ours(&format!("-c {KERNEL} {args}")).good();
                 assert_eq!(server.end().err, "", "{args}");
-                let (has, wanted) = (shapes(&ours.out), shapes(&theirs.out));
+                let (mut has, mut wanted) = (shapes(&ours.out), shapes(&theirs.out));
+                if direction == "-R" {
+                    // Over its first report, if that is its last one, iperf3's client has the
+                    // headline of a sender.
+                    for shapes in [&mut has, &mut wanted] {
+                        shapes.retain(|line| !line.contains("[ ID]"));
+                    }
+                }
                 let (more, less) = (has.difference(&wanted), wanted.difference(&has));
                 assert_eq!(less.count(), 0, "{ours:#?} {theirs:#?}");
                 // There is one more field, of JSON.
@@ -364,7 +370,7 @@ fn a_busy_server_refuses_and_goes_on() {
         let world = World::new();
         let mut server = world.our_server("");
         let first = Server::start(&world.here, &format!("iperf3 -c {OURS} -t 60 -b 1M"));
-        server.wait_for("0.00-1.00");
+        server.wait_for(" sec ");
         let said = world.real(&format!("-c {OURS} -t 1")).status(1);
         assert_eq!(
             said.err,
@@ -379,7 +385,7 @@ fn a_busy_server_refuses_and_goes_on() {
         let server = world.real_server("");
         let line = format!("tapping iperf3 {} -c {KERNEL} -t 60 -b 1M", world.wire.options);
         let mut first = Server::start(&world.wire.place, &line);
-        first.wait_for("0.00-1.00");
+        first.wait_for(" sec ");
         // The stack is taken; the kernel has room for another client.
         let said = world.here.run(&format!("iperf3 -c {KERNEL} -t 1")).status(1);
         assert!(said.err.contains("busy"), "{said:#?}");
@@ -397,7 +403,7 @@ fn servers_that_end_and_servers_that_are_not_there() {
         let world = World::new();
         let mut server = world.our_server("");
         let mut client = Server::start(&world.here, &format!("iperf3 -c {OURS} -t 60 -b 1M"));
-        server.wait_for("0.00-1.00");
+        server.wait_for(" sec ");
         server.stop().status(1);
         let said = client.end();
         assert_eq!(said.err, "iperf3: error - the server has terminated\n", "{said:#?}");
@@ -405,7 +411,7 @@ fn servers_that_end_and_servers_that_are_not_there() {
         let server = world.real_server("");
         let line = format!("tapping iperf3 {} -c {KERNEL} -t 60 -b 1M", world.wire.options);
         let mut client = Server::start(&world.wire.place, &line);
-        client.wait_for("0.00-1.00");
+        client.wait_for(" sec ");
         server.stop();
         let said = client.end().status(1);
         assert_eq!(said.err, "tapping: the server has terminated\n", "{said:#?}");

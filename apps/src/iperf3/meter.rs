@@ -233,7 +233,8 @@ impl Meter {
         (self.start, self.last, self.omitting, self.intervals) = (now, now, false, 0);
     }
 
-    /// The test ends: an interval that is worth it, of `usual` length in full. Before
+    /// The test ends: an interval that is worth it, of `usual` length in full; without that, the
+    /// whole test. Before
     /// [`results`](Self::results) and [`summary`](Self::summary).
     pub fn finish(
         &mut self,
@@ -243,7 +244,7 @@ impl Meter {
     ) -> Option<Interval> {
         let since = now.saturating_sub(self.last);
         let moved = || self.streams.iter().zip(snapshots).any(|(s, now)| now.bytes > s.last.bytes);
-        let worth = usual.is_some_and(|usual| {
+        let worth = usual.is_none_or(|usual| {
             self.intervals == 0 || since * 10 >= usual || (!since.is_zero() && moved())
         });
         let interval = self.interval(now, snapshots);

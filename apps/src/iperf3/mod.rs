@@ -2,8 +2,8 @@
 //!
 //! [`protocol`] tells how a test goes. [`client`] and [`server`] are its two ends; while data flows
 //! both are a [`session`], with a task for each stream in [`data`]. What does not touch a socket is
-//! apart: messages in [`params`] and [`results`], counting in [`meter`], [`pacing`], what is due
-//! when in [`timeline`], and what is shown in [`report`].
+//! apart: messages in [`mod@params`] and [`results`], counting in [`meter`], [`pacing`], what is due
+//! when in [`timeline`], and what is shown in [`mod@report`].
 
 mod client;
 mod control;

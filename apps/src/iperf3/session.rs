@@ -123,7 +123,8 @@ impl Session<'_> {
                     }
                     Due::Counting => {
                         let snapshots = self.snapshots();
-                        if let Some(tail) = meter.finish(now, &snapshots, self.interval) {
+                        let tail = meter.finish(now, &snapshots, self.interval);
+                        if let Some(tail) = tail.filter(|_| self.interval.is_some()) {
                             self.report.interval(&tail).map_err(Fault::Output)?;
                         }
                         meter.omitted(now, &snapshots);
