@@ -157,7 +157,10 @@ mod tests {
                     next = high.wrapping_add(1);
                 }
                 assert_eq!(next, range.1.wrapping_add(1), "{shards} {range:?}");
-                assert_eq!(steering.tcp_owner(range.0.wrapping_sub(1)), None);
+                let outside = [range.0.checked_sub(1), range.1.checked_add(1)];
+                for port in outside.into_iter().flatten() {
+                    assert_eq!(steering.tcp_owner(port), None, "{port} is out of {range:?}");
+                }
             }
         }
     }
