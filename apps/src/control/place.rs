@@ -36,7 +36,7 @@ pub fn directory() -> PathBuf {
     };
     match [given, Some(usual)].into_iter().flatten().find(usable) {
         Some(runtime) => runtime.join("tapping"),
-        None => PathBuf::from(format!("/tmp/tapping-{user}")),
+        None => std::env::temp_dir().join(format!("tapping-{user}")),
     }
 }
 
