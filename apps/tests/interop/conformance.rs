@@ -105,7 +105,9 @@ fn compare(fill: impl FnOnce(&mut Probes)) {
     stay_on_one_cpu();
     let here = Namespace::here();
     let wire = Wire::new(&here);
-    let _stack = wire.start(&format!("--addr {HOST}/16 --gateway 10.0.0.1 -i 3600 127.0.0.1"));
+    // What the kernel is given must be what would be on a wire, sums and all.
+    let _stack =
+        wire.start(&format!("--no-offload --addr {HOST}/16 --gateway 10.0.0.1 -i 3600 127.0.0.1"));
     let other = Namespace::new();
     kernel_host(&here, &other);
 
